@@ -1,0 +1,145 @@
+"""What a report covers: a profile of experiments, parsed from YAML and validated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ffcore.config import (
+    FACTORS,
+    Activation,
+    Aggregation,
+    Experiment,
+    Inhibition,
+    Norm,
+    Positive,
+    Probability,
+    Seed,
+    SparsityExperiment,
+    build,
+    make_experiment,
+)
+from ffcore.errors import ConfigError, unknown
+
+
+class Grid(BaseModel):
+    """All combinations of some values of the factors, with settings that they share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    datasets: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
+    norm: tuple[Norm, ...] = get_args(Norm)
+    aggregation: tuple[Aggregation, ...] = get_args(Aggregation)
+    inhibition: tuple[Inhibition, ...] = get_args(Inhibition)
+    activation: tuple[Activation, ...] = get_args(Activation)
+    probability: tuple[Probability, ...] = get_args(Probability)
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    def experiments(self) -> list[Experiment]:
+        """One Experiment for each data set, seed and combination, seeds outermost."""
+        combinations = product(*(getattr(self, f) for f in FACTORS))
+        return [
+            make_experiment(
+                dataset=d, seed=s, **dict(zip(FACTORS, c, strict=True)), **self.settings
+            )
+            for (d, s), c in product(product(self.datasets, self.seeds), list(combinations))
+        ]
+
+
+class Latents(BaseModel):
+    """How much of a network's latent space RQ2 looks at."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    images: Positive = Field(1024, description="test images; ten latents each, one a label")
+    neighbour_points: Positive = Field(1000, description="latents in the separability sample")
+    tsne_points: Positive = Field(2000, description="latents in a t-SNE projection")
+    h0_points: Positive = Field(5000, description="latents in H0 persistence")
+    h1_points: Positive = Field(500, description="latents in H1 persistence")
+
+
+class Profile(BaseModel):
+    """A whole report: which networks, how many latents, which sparsity studies."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    title: str
+    paper_scale: bool = Field(
+        False, description="true only where numbers may be called the paper's"
+    )
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    rq1: tuple[Grid, ...] = Field(min_length=1)
+    rq2: Latents = Latents()
+    sparsity: tuple[dict[str, Any], ...] = Field(min_length=1)
+    changes: dict[str, Any] = Field(default_factory=dict, description="command-line overrides")
+
+    @property
+    def label(self) -> str:
+        """What every page and figure calls it: the name, and what was overridden."""
+        return " ".join([self.name, *(f"{k}={_short(v)}" for k, v in sorted(self.changes.items()))])
+
+    def networks(self) -> list[Experiment]:
+        """Every network of the profile once, in the order in which it names them."""
+        return list(dict.fromkeys(e for grid in self.rq1 for e in grid.experiments()))
+
+    def sparsity_runs(self) -> list[SparsityExperiment]:
+        """Every sparsity study of the profile once."""
+        return list(dict.fromkeys(build(SparsityExperiment, s) for s in self.sparsity))
+
+
+def make_profile(values: Any, name: str, changes: Mapping[str, Any] | None = None) -> Profile:
+    """A Profile from parsed YAML, every experiment in it checked.
+
+    Args:
+        changes: what the command line overrides: ``dataset``, ``seeds``, ``epochs``, ``device``,
+            ``precision``. They apply to every grid and study.
+
+    Raises:
+        ConfigError: an unknown key, with the nearest legal one, or an impossible value.
+    """
+    where = f"profile {name!r}, "
+    if not isinstance(values, dict):
+        raise ConfigError(f"profile {name!r} must be a mapping of keys; it is {values!r:.60}")
+    if "changes" in values:
+        raise ConfigError(f"{where}unknown key 'changes'")
+    profile = build(Profile, {"name": name, **values}, where)
+    wanted = {k: v for k, v in (changes or {}).items() if v is not None}
+    if wanted:
+        for key in wanted:
+            if key not in CHANGES:
+                raise unknown("override", key, CHANGES)
+        profile = build(Profile, {"name": name, **_override(values, wanted), "changes": wanted})
+    profile.networks(), profile.sparsity_runs()
+    return profile
+
+
+CHANGES = ("dataset", "seeds", "epochs", "device", "precision")
+
+
+def _override(values: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    grids, studies = [], []
+    for grid in values["rq1"]:
+        grid = dict(grid)
+        if "dataset" in wanted:
+            grid["datasets"] = [wanted["dataset"]]
+        if "seeds" in wanted:
+            grid["seeds"] = list(wanted["seeds"])
+        settings = {k: wanted[k] for k in ("epochs", "precision") if k in wanted}
+        grid["settings"] = {**grid.get("settings", {}), **settings}
+        grids.append(grid)
+    for study in values["sparsity"]:
+        same = {k: wanted[k] for k in ("dataset", "epochs") if k in wanted}
+        seeds = wanted.get("seeds", [study.get("seed", 0)])
+        studies += [{**study, **same, "seed": s} for s in seeds]
+    changed = {**values, "rq1": grids, "sparsity": studies}
+    if "epochs" in wanted:
+        changed["paper_scale"] = False
+    if "device" in wanted:
+        changed["device"] = wanted["device"]
+    return changed
+
+
+def _short(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,337 @@
+"""The only writer of ``results/runs``: atomic, content-addressed, verified.
+
+A run is a folder named by its experiment's key: ``run.json`` (configuration, summary, seconds,
+provenance, and the checksum of every file), one Parquet file a table, ``weights.safetensors``.
+Weights are never pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ffcore.config import Experiment, SparsityExperiment, from_record
+from ffcore.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+FORMAT = 1
+RECORD = "run.json"
+WEIGHTS = "weights.safetensors"
+AnyExperiment = Experiment | SparsityExperiment
+
+
+@dataclass(frozen=True)
+class State:
+    """Whether a run can be used: ``stored``, ``missing``, ``damaged`` or ``outdated``, and why."""
+
+    name: str
+    reason: str = ""
+
+    @property
+    def usable(self) -> bool:
+        return self.name == "stored"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stored run; tables and weights are read when asked for."""
+
+    folder: Path
+    experiment: AnyExperiment
+    summary: dict[str, Any]
+    seconds: dict[str, float]
+    provenance: dict[str, Any]
+    files: dict[str, Any]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of the run's tables, such as ``history``."""
+        import pandas as pd
+
+        path = self.folder / f"{name}.parquet"
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise StoreError(_advice(self.experiment, f"{path.name}: {error}")) from None
+
+    def weights(self) -> dict[str, Tensor]:
+        """The tensors of the trained network, on the CPU."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(self.folder / WEIGHTS)
+        except (OSError, SafetensorError) as error:
+            raise StoreError(_advice(self.experiment, f"{WEIGHTS}: {error}")) from None
+
+
+class Store:
+    """The runs under a results folder.
+
+    Args:
+        results: the folder; made when something is saved.
+    """
+
+    def __init__(self, results: str | Path) -> None:
+        self.results = Path(results)
+        self.runs = self.results / "runs"
+        self._verified: dict[str, list[int]] | None = None
+
+    def state(self, experiment: AnyExperiment, expected: Mapping[str, Any] | None = None) -> State:
+        """Whether the run is there, intact, and made by what is expected.
+
+        Args:
+            expected: entries of the provenance that must be equal now, such as ``code`` (digest
+                by module) and ``data`` (fingerprint); None asks for an intact run of any origin.
+        """
+        folder = self.runs / experiment.key
+        if not folder.exists():
+            return State("missing", "not trained yet")
+        try:
+            record = _read_record(folder)
+            if record["name"] != experiment.name:
+                return State("damaged", f"{RECORD} is of {record['name']!r}")
+            for name, facts in record["files"].items():
+                self._check_file(folder / name, facts)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return State("damaged", _words(error, folder))
+        for topic, now in (expected or {}).items():
+            then = record["provenance"].get(topic)
+            if then != now:
+                return State("outdated", f"{topic} changed{_difference(then, now)}")
+        return State("stored")
+
+    def load(self, experiment: AnyExperiment) -> Run:
+        """A stored run.
+
+        Raises:
+            StoreError: it is missing or damaged; the message has the command that makes it.
+        """
+        state = self.state(experiment)
+        if not state.usable:
+            raise StoreError(_advice(experiment, state.reason))
+        return _as_run(self.runs / experiment.key)
+
+    def all(self) -> list[Run]:
+        """Every intact run, sorted by name; temporary and damaged folders are passed over."""
+        found = []
+        for folder in sorted(self.runs.glob("[0-9a-f]*")) if self.runs.exists() else []:
+            try:
+                found.append(_as_run(folder))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError):
+                continue
+        return sorted(found, key=lambda run: run.experiment.name)
+
+    def save(
+        self,
+        experiment: AnyExperiment,
+        summary: Mapping[str, Any],
+        tables: Mapping[str, Any],
+        weights: Mapping[str, Tensor],
+        seconds: Mapping[str, float],
+        provenance: Mapping[str, Any],
+    ) -> Run:
+        """Write a run whole or not at all; a damaged or outdated one of the same key is replaced.
+
+        Args:
+            tables: data frames, or lists of rows, by name.
+
+        Raises:
+            StoreError: the folder cannot be written, or the disk is full; nothing is left behind.
+        """
+        import pandas as pd
+        from safetensors.torch import save_file
+
+        folder = self.runs / experiment.key
+        building = self.runs / f".writing-{experiment.key}-{os.getpid()}"
+        try:
+            building.mkdir(parents=True)
+            for name, table in tables.items():
+                frame = table if isinstance(table, pd.DataFrame) else pd.DataFrame(table)
+                frame.to_parquet(building / f"{name}.parquet", index=False)
+            save_file(dict(weights), building / WEIGHTS)
+            record = {
+                "format": FORMAT,
+                "kind": experiment.kind,
+                "key": experiment.key,
+                "name": experiment.name,
+                "experiment": experiment.model_dump(mode="json"),
+                "summary": dict(summary),
+                "seconds": dict(seconds),
+                "provenance": dict(provenance),
+                "files": {p.name: _facts(p) for p in sorted(building.iterdir())},
+            }
+            record["seal"] = _seal(record)
+            (building / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+            for path in building.iterdir():
+                _flush(path)
+            _replace(building, folder)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write the run {experiment.name} to {self.runs}: "
+                f"{error.strerror or error}; free some space or choose another --results"
+            ) from None
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        return _as_run(folder)
+
+    def remove(self, run: Run) -> None:
+        """Delete a stored run."""
+        shutil.rmtree(run.folder)
+
+    def sweep(self) -> None:
+        """Remove what interrupted writers of dead processes left behind."""
+        for folder in self.runs.glob(".writing-*") if self.runs.exists() else []:
+            pid = folder.name.rpartition("-")[2]
+            if not (pid.isdigit() and Path(f"/proc/{pid}").exists()):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def consolidate(self, runs: Iterable[Run] | None = None) -> Path | None:
+        """Write ``runs.parquet``: one row a network, factors, settings and accuracies.
+
+        Returns:
+            the file's path, or None where no network is stored.
+        """
+        frame = summary_table(self.all() if runs is None else runs)
+        if frame.empty:
+            return None
+        path = self.results / "runs.parquet"
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        frame.to_parquet(temporary, index=False)
+        os.replace(temporary, path)
+        return path
+
+    def save_verified(self) -> None:
+        """Remember which files were hashed, so that the next start only looks at their times."""
+        if self._verified is None or not self.runs.exists():
+            return
+        temporary = self.runs / f".verified.{os.getpid()}.tmp"
+        try:
+            temporary.write_text(json.dumps(self._verified))
+            os.replace(temporary, self.runs / ".verified.json")
+        except OSError:
+            temporary.unlink(missing_ok=True)  # A cache only: the next start hashes again.
+
+    def _check_file(self, path: Path, facts: Mapping[str, Any]) -> None:
+        """Raise ValueError unless the file has its recorded size and content."""
+        if self._verified is None:
+            try:
+                self._verified = dict(json.loads((self.runs / ".verified.json").read_text()))
+            except (OSError, ValueError, TypeError):
+                self._verified = {}
+        stat = path.stat()
+        if stat.st_size != facts["bytes"]:
+            raise ValueError(f"{path.name} has {stat.st_size} bytes instead of {facts['bytes']}")
+        name, stamp = f"{path.parent.name}/{path.name}", [stat.st_size, stat.st_mtime_ns]
+        if self._verified.get(name) == stamp:
+            return
+        if _sha256(path) != facts["sha256"]:
+            raise ValueError(f"{path.name} does not have its recorded checksum")
+        self._verified[name] = stamp
+
+
+def summary_table(runs: Iterable[Run]) -> pd.DataFrame:
+    """One row a network: key, name, configuration, every field, every entry of the summary."""
+    import pandas as pd
+
+    rows = []
+    for run in runs:
+        if run.experiment.kind != "network":
+            continue
+        fields = {
+            k: "x".join(map(str, v)) if isinstance(v, list) else v
+            for k, v in run.experiment.model_dump(mode="json").items()
+        }
+        # The run's own count may be smaller than the epochs that were planned.
+        summary = {("epochs_run" if k == "epochs" else k): v for k, v in run.summary.items()}
+        e = run.experiment
+        names = {"key": e.key, "name": e.name, "configuration": e.configuration}
+        rows.append({**names, **fields, **summary})
+    return pd.DataFrame(rows)
+
+
+def history_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a network and epoch, with the network's key and the columns of its history."""
+    import pandas as pd
+
+    frames = [run.table("history").assign(key=run.experiment.key) for run in runs]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _as_run(folder: Path) -> Run:
+    record = _read_record(folder)
+    experiment = from_record(record["kind"], record["experiment"])
+    return Run(folder, experiment, record["summary"], record["seconds"],
+               record["provenance"], record["files"])  # fmt: skip
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    record = json.loads((folder / RECORD).read_text())
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise ValueError(f"{RECORD} is not a run record of format {FORMAT}")
+    if record.get("seal") != _seal(record):
+        raise ValueError(f"{RECORD} was altered: its seal does not fit")
+    return record
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    text = json.dumps({k: v for k, v in record.items() if k != "seal"}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _replace(building: Path, folder: Path) -> None:
+    """Put a finished folder in its place; the old one goes only once the new one is whole."""
+    if folder.exists():
+        old = building.with_name(f".writing-old-{folder.name}-{os.getpid()}")
+        os.rename(folder, old)
+        os.rename(building, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.rename(building, folder)
+
+
+def _difference(then: Any, now: Any) -> str:
+    """``: ffcore.network, ffcore.train`` for two digests by name, else nothing."""
+    if not (isinstance(then, Mapping) and isinstance(now, Mapping)):
+        return ""
+    changed = sorted(k for k in {*then, *now} if then.get(k) != now.get(k))
+    return f": {', '.join(changed)}"
+
+
+def _words(error: Exception, folder: Path) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{Path(error.filename).name if error.filename else folder.name} is missing"
+    if isinstance(error, json.JSONDecodeError):
+        return f"{RECORD} is not valid JSON"
+    if isinstance(error, KeyError):
+        return f"{RECORD} lacks the key {error}"
+    return str(error)
+
+
+def _advice(experiment: AnyExperiment, reason: str) -> str:
+    return (
+        f"the run {experiment.name} ({experiment.key}) cannot be used: {reason}; "
+        "train it with `python pipeline.py train`"
+    )

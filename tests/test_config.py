@@ -1,0 +1,115 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ffcore.config import FACTORS, SparsityExperiment, from_record, make_experiment
+from ffcore.errors import ConfigError
+from ffcore.profiles import Grid, make_profile
+from tests.conftest import tiny
+
+MINIMAL = {"title": "t", "rq1": [{"datasets": ["digits"]}], "sparsity": [{"dataset": "digits"}]}
+
+
+def test_the_grid_has_108_distinct_configurations_with_distinct_names_and_keys():
+    experiments = Grid(datasets=("mnist",)).experiments()
+    assert len(experiments) == 108
+    assert len({e.key for e in experiments}) == len({e.name for e in experiments}) == 108
+
+
+@pytest.mark.parametrize(
+    ("activation", "norm", "probability", "expected"),
+    [
+        ("relu", "l2", "sigmoid", (2.0, 1.0, 0.5)),
+        ("relu", "l2", "ffa-sigmoid", (2.0, 1.0, 1.0)),
+        ("sigmoid", "l2", "ffa-sigmoid", (0.2, 5.0, 1.0)),
+        ("sigmoid", "l2sq", "ffa-sigmoid", (0.2, 5.0, 1.0)),
+        ("sigmoid", "l1", "ffa-sigmoid", (0.4, 2.5, 1.0)),
+        ("sigmoid", "l1", "symmetric", (2.0, 1.0, 0.5)),
+    ],
+)
+def test_threshold_slope_and_polarity_follow_the_papers_rules(
+    activation, norm, probability, expected
+):
+    e = tiny(activation=activation, norm=norm, probability=probability)
+    assert (e.theta, e.alpha, e.positive_fraction) == expected
+
+
+def test_what_the_rules_give_may_be_written_out_without_changing_the_key():
+    assert tiny(theta=2.0, positive_fraction=0.5).key == tiny().key
+    assert tiny(theta=1.0).key != tiny().key and "theta=1.0" in tiny(theta=1.0).name
+
+
+@given(st.sampled_from(["epochs", "batch_size", "seed", "validation"]), st.integers(1, 999))
+def test_any_changed_setting_changes_key_and_name(field, value):
+    changed = tiny(**{field: value})
+    same = getattr(changed, field) == getattr(tiny(), field)
+    assert (changed.key == tiny().key) == same == (changed.name == tiny().name)
+
+
+def test_a_stored_record_gives_the_same_experiment_back():
+    for e in (tiny(), SparsityExperiment(dataset="digits", width=64)):
+        assert from_record(e.kind, e.model_dump(mode="json")) == e
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(norm="l3"), "unknown norm 'l3'; choose l2sq, l2 or l1; did you mean"),
+        (dict(epohcs=3), "unknown key 'epohcs'; did you mean 'epochs'"),
+        (dict(epochs=0), "epochs is 0: input should be greater than 0"),
+        (dict(learning_rate=float("nan")), "learning_rate is nan"),
+        (dict(probability="ffa-sigmoid", positive_fraction=0.5), "positive units only"),
+        (dict(positive_fraction=0.001), "leaves a polarity group empty"),
+        (dict(inhibition="wta", wta_k=17), "lower wta_k or widen"),
+        (dict(widths=[]), "widths is"),
+        (dict(seed=-1), "seed is -1"),
+    ],
+)
+def test_an_impossible_experiment_says_what_is_wrong(changes, message):
+    with pytest.raises(ConfigError, match=message.replace("(", r"\(")):
+        tiny(**changes)
+
+
+def test_a_missing_factor_is_named():
+    with pytest.raises(ConfigError, match="key 'norm' is missing"):
+        make_experiment(**{f: v[0] for f, v in FACTORS.items() if f != "norm"}, dataset="mnist")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1], "must be a mapping"),
+        ({**MINIMAL, "rq3": 1}, "unknown key 'rq3'; did you mean 'rq"),
+        ({**MINIMAL, "rq2": {"imags": 3}}, "unknown key 'rq2.imags'; did you mean 'images'"),
+        ({**MINIMAL, "rq1": [{"dataset": ["mnist"]}]}, "unknown key 'rq1.0.dataset'"),
+        ({**MINIMAL, "rq1": [{"datasets": ["m"], "norm": ["l3"]}]}, "unknown rq1.0.norm.0 'l3'"),
+        ({**MINIMAL, "rq1": [{"datasets": ["m"], "settings": {"widht": 3}}]}, "did you mean 'w"),
+        ({**MINIMAL, "sparsity": [{"dataset": "m", "wdith": 3}]}, "did you mean 'width'"),
+        ({**MINIMAL, "device": "gpu"}, "choose auto, cpu or cuda"),
+        ({**MINIMAL, "changes": {}}, "unknown key 'changes'"),
+    ],
+)
+def test_a_wrong_profile_names_the_key_and_the_nearest_legal_one(values, message):
+    with pytest.raises(ConfigError, match=message):
+        make_profile(values, "p")
+
+
+def test_overrides_reach_every_experiment_and_the_label():
+    changes = dict(dataset="mnist", seeds=[3, 4], epochs=2, precision="bf16", device="cpu")
+    profile = make_profile({**MINIMAL, "paper_scale": True}, "p", changes)
+    networks = profile.networks()
+    assert len(networks) == 216 and {e.seed for e in networks} == {3, 4}
+    assert {(e.dataset, e.epochs, e.precision) for e in networks} == {("mnist", 2, "bf16")}
+    assert {(s.seed, s.epochs) for s in profile.sparsity_runs()} == {(3, 2), (4, 2)}
+    assert "epochs=2" in profile.label and "seeds=3,4" in profile.label
+    assert not profile.paper_scale
+
+
+def test_an_unknown_override_is_an_error():
+    with pytest.raises(ConfigError, match="did you mean 'epochs'"):
+        make_profile(MINIMAL, "p", {"epoch": 2})
+
+
+def test_a_grid_named_twice_trains_each_network_once():
+    profile = make_profile({**MINIMAL, "rq1": MINIMAL["rq1"] * 2}, "p")
+    assert len(profile.networks()) == 108

@@ -1,0 +1,125 @@
+import json
+import os
+
+import pandas as pd
+import pytest
+import torch
+
+from ffcore.errors import StoreError
+from ffcore.store import RECORD, WEIGHTS, Store, history_table, summary_table
+from tests.conftest import tiny
+
+HISTORY = [{"epoch": 1.0, "test_accuracy": 0.5}, {"epoch": 2.0, "test_accuracy": 0.75}]
+SUMMARY = {"best": 0.75, "best_epoch": 2, "last": 0.75, "selected": None, "epochs": 2}
+
+
+def save(store, experiment=None, code="a"):
+    return store.save(
+        experiment or tiny(), SUMMARY, {"history": HISTORY}, {"layer1": torch.arange(6.0)},
+        {"training": 1.5}, {"code": {"ffcore.network": code}, "data": "d1"},
+    )  # fmt: skip
+
+
+def test_a_saved_run_comes_back_whole(tmp_path):
+    store = Store(tmp_path)
+    assert store.state(tiny()).name == "missing"
+    save(store)
+    assert store.state(tiny()).usable
+    run = store.load(tiny())
+    assert run.experiment == tiny() and run.summary == SUMMARY
+    assert torch.equal(run.weights()["layer1"], torch.arange(6.0))
+    pd.testing.assert_frame_equal(run.table("history"), pd.DataFrame(HISTORY))
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == [tiny().key]
+
+
+@pytest.mark.parametrize("file", [WEIGHTS, "history.parquet", RECORD])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
+def test_any_damage_is_noticed_and_named(tmp_path, file, damage):
+    path = save(Store(tmp_path)).folder / file
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "truncate":
+        path.write_bytes(content[:-3])
+    else:
+        path.unlink()
+    state = Store(tmp_path).state(tiny())
+    assert state.name == "damaged" and file in state.reason
+    with pytest.raises(StoreError, match=r"pipeline\.py train"):
+        Store(tmp_path).load(tiny())
+    save(Store(tmp_path))
+    assert Store(tmp_path).state(tiny()).usable
+
+
+def test_damage_behind_the_verified_list_is_noticed_when_the_time_changed(tmp_path):
+    store = Store(tmp_path)
+    path = save(store).folder / WEIGHTS
+    assert store.state(tiny()).usable
+    store.save_verified()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert Store(tmp_path).state(tiny()).name == "damaged"
+
+
+def test_a_run_by_other_code_or_data_is_outdated_and_says_which(tmp_path):
+    store = Store(tmp_path)
+    save(store)
+    expected = {"code": {"ffcore.network": "a"}, "data": "d1"}
+    assert store.state(tiny(), expected).usable
+    state = store.state(tiny(), {**expected, "code": {"ffcore.network": "b"}})
+    assert state.name == "outdated" and "ffcore.network" in state.reason
+    assert "data" in store.state(tiny(), {**expected, "data": "d2"}).reason
+
+
+def test_a_record_copied_under_another_key_is_damaged(tmp_path):
+    store = Store(tmp_path)
+    folder = save(store).folder
+    os.rename(folder, folder.with_name(tiny(seed=1).key))
+    assert store.state(tiny(seed=1)).name == "damaged"
+
+
+def test_an_unwritable_folder_gives_a_clear_error_and_leaves_nothing(tmp_path):
+    (tmp_path / "runs").write_text("a file where a folder should be")
+    with pytest.raises(StoreError, match="cannot write the run"):
+        save(Store(tmp_path))
+    assert [p.name for p in tmp_path.iterdir()] == ["runs"]
+
+
+def test_a_failing_write_leaves_no_half_written_run(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    store = Store(tmp_path)
+    monkeypatch.setattr("ffcore.store._flush", full)
+    with pytest.raises(StoreError, match="No space left"):
+        save(store)
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_leftovers_of_dead_writers_are_swept_and_of_living_ones_are_not(tmp_path):
+    store = Store(tmp_path)
+    dead, living = (store.runs / f".writing-x-{pid}" for pid in (2**22 + 1, os.getpid()))
+    dead.mkdir(parents=True)
+    living.mkdir()
+    store.sweep()
+    assert not dead.exists() and living.exists()
+
+
+def test_the_consolidated_table_has_a_row_a_network(tmp_path):
+    store = Store(tmp_path)
+    for seed in (0, 1):
+        save(store, tiny(seed=seed))
+    path = store.consolidate()
+    frame = pd.read_parquet(path)
+    assert frame["seed"].tolist() == [0, 1] and frame["best"].tolist() == [0.75, 0.75]
+    assert set(frame["key"]) == {tiny().key, tiny(seed=1).key}
+    runs = store.all()
+    assert len(summary_table(runs)) == 2 and len(history_table(runs)) == 4
+
+
+def test_a_record_is_plain_json_with_checksums(tmp_path):
+    record = json.loads((save(Store(tmp_path)).folder / RECORD).read_text())
+    assert set(record["files"]) == {WEIGHTS, "history.parquet"}
+    assert record["name"] == tiny().name and len(record["seal"]) == 64
