@@ -34,6 +34,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     kind: ClassVar[str]
+    seed: Seed = Field(0, description="seed of weights, order, negatives and label patterns")
     _named: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -81,7 +82,6 @@ class Experiment(Record):
     aggregation: Aggregation = Field(description="sum over a group's units, or mean")
     inhibition: Inhibition = Field(description="whether goodness sees only the k most active units")
     probability: Probability = Field(description="map from goodness to P(sample is positive)")
-    seed: Seed = Field(0, description="seed of weights, label patterns, order and negatives")
     theta: float = Field(2.0, description="threshold on goodness")
     alpha: float = Field(1.0, gt=0, description="slope of the sigmoid probabilities")
     positive_fraction: float = Field(0.5, gt=0, le=1, description="share of positive units")
@@ -99,9 +99,12 @@ class Experiment(Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_rules(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
+    def _fill_in(cls, values: Any) -> Any:
+        return cls._by_the_rules(values) if isinstance(values, dict) else values
+
+    @staticmethod
+    def _by_the_rules(values: dict[str, Any]) -> dict[str, Any]:
+        """The values with the paper's θ, α and positive fraction where none is given."""
         ffa = values.get("probability") == "ffa-sigmoid"
         theta, alpha = 2.0, 1.0
         if ffa and values.get("activation") == "sigmoid":
@@ -133,7 +136,7 @@ class Experiment(Record):
     @property
     def settings(self) -> dict[str, Any]:
         """As in Record; what the paper's rules give counts as default."""
-        ruled = type(self)._fill_rules({f: getattr(self, f) for f in FACTORS})
+        ruled = self._by_the_rules({f: getattr(self, f) for f in FACTORS})
         ours = super().settings
         for field in ("theta", "alpha", "positive_fraction"):
             ours.pop(field, None)
@@ -166,7 +169,6 @@ class SparsityExperiment(Record):
     loss: Literal["difference", "logistic"] = Field(
         "difference", description="G(H⁻) − G(H⁺), or the logistic loss on G − θ"
     )
-    seed: Seed = Field(0, description="seed of weights, order and negatives")
     width: Positive = Field(1000, description="units n of the layer")
     rate: float = Field(0.1, gt=0, description="step size: rate/n for SGD, rate itself for Adam")
     theta: float = Field(2.0, description="threshold of the logistic loss, in units of goodness")

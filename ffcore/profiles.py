@@ -119,20 +119,23 @@ CHANGES = ("dataset", "seeds", "epochs", "device", "precision")
 
 
 def _override(values: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    grids, studies = [], []
-    for grid in values["rq1"]:
-        grid = dict(grid)
-        if "dataset" in wanted:
-            grid["datasets"] = [wanted["dataset"]]
-        if "seeds" in wanted:
-            grid["seeds"] = list(wanted["seeds"])
-        settings = {k: wanted[k] for k in ("epochs", "precision") if k in wanted}
-        grid["settings"] = {**grid.get("settings", {}), **settings}
-        grids.append(grid)
-    for study in values["sparsity"]:
-        same = {k: wanted[k] for k in ("dataset", "epochs") if k in wanted}
-        seeds = wanted.get("seeds", [study.get("seed", 0)])
-        studies += [{**study, **same, "seed": s} for s in seeds]
+    """The profile's values with the overrides.
+
+    A data set that some grids name selects those grids; one that none names takes the place of
+    the others in every grid. Sparsity studies likewise.
+    """
+    grids, studies = list(values["rq1"]), list(values["sparsity"])
+    if (dataset := wanted.get("dataset")) is not None:
+        grids = [g for g in grids if dataset in g["datasets"]] or grids
+        grids = [{**g, "datasets": [dataset]} for g in grids]
+        studies = [s for s in studies if s["dataset"] == dataset] or studies
+        studies = [{**s, "dataset": dataset} for s in studies]
+    if (seeds := wanted.get("seeds")) is not None:
+        grids = [{**g, "seeds": list(seeds)} for g in grids]
+        studies = [{**s, "seed": seed} for s in studies for seed in seeds]
+    settings = {k: wanted[k] for k in ("epochs", "precision") if k in wanted}
+    grids = [{**g, "settings": {**g.get("settings", {}), **settings}} for g in grids]
+    studies = [{**s, **{k: v for k, v in settings.items() if k == "epochs"}} for s in studies]
     changed = {**values, "rq1": grids, "sparsity": studies}
     if "epochs" in wanted:
         changed["paper_scale"] = False

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +135,7 @@ class Store:
         experiment: AnyExperiment,
         summary: Mapping[str, Any],
         tables: Mapping[str, Any],
-        weights: Mapping[str, Tensor],
+        weights: Mapping[str, Any],
         seconds: Mapping[str, float],
         provenance: Mapping[str, Any],
     ) -> Run:
@@ -143,11 +143,13 @@ class Store:
 
         Args:
             tables: data frames, or lists of rows, by name.
+            weights: tensors or numpy arrays by name.
 
         Raises:
             StoreError: the folder cannot be written, or the disk is full; nothing is left behind.
         """
         import pandas as pd
+        import torch
         from safetensors.torch import save_file
 
         folder = self.runs / experiment.key
@@ -157,7 +159,7 @@ class Store:
             for name, table in tables.items():
                 frame = table if isinstance(table, pd.DataFrame) else pd.DataFrame(table)
                 frame.to_parquet(building / f"{name}.parquet", index=False)
-            save_file(dict(weights), building / WEIGHTS)
+            save_file({k: torch.as_tensor(w) for k, w in weights.items()}, building / WEIGHTS)
             record = {
                 "format": FORMAT,
                 "kind": experiment.kind,
@@ -209,6 +211,34 @@ class Store:
         os.replace(temporary, path)
         return path
 
+    def cached(
+        self, name: str, inputs: Mapping[str, Any], compute: Callable[[], pd.DataFrame]
+    ) -> pd.DataFrame:
+        """A frame that was computed before from the same inputs, or is computed and kept now.
+
+        Args:
+            name: what it is; opens the file's name in ``results/cache``.
+            inputs: JSON values that determine the frame: checksums, parameters, code digests.
+        """
+        import pandas as pd
+
+        text = json.dumps([name, inputs], sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:24]
+        path = self.results / "cache" / f"{name}-{digest}.parquet"
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError):
+            frame = compute()
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            frame.to_parquet(temporary, index=False)
+            os.replace(temporary, path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StoreError(f"cannot write {path.parent}: {error.strerror or error}") from None
+        return pd.read_parquet(path)
+
     def save_verified(self) -> None:
         """Remember which files were hashed, so that the next start only looks at their times."""
         if self._verified is None or not self.runs.exists():
@@ -244,7 +274,7 @@ def summary_table(runs: Iterable[Run]) -> pd.DataFrame:
 
     rows = []
     for run in runs:
-        if run.experiment.kind != "network":
+        if not isinstance(run.experiment, Experiment):
             continue
         fields = {
             k: "x".join(map(str, v)) if isinstance(v, list) else v

@@ -121,10 +121,7 @@ def prepare(dataset: data.Dataset, experiment: Experiment, device: torch.device)
     train_labels = dataset.train_labels
 
     def ready(images: Tensor) -> Tensor:
-        part = labels.image_part(
-            data.normalise(images), experiment.label_embedding, dataset.classes
-        )
-        return part.contiguous().to(device)
+        return image_inputs(images, experiment, dataset.classes).to(device)
 
     return Prepared(
         ready(train_images if not len(held) else train_images[learned]),
@@ -137,8 +134,22 @@ def prepare(dataset: data.Dataset, experiment: Experiment, device: torch.device)
     )
 
 
-def build(experiments: Sequence[Experiment], inputs: int, classes: int, device: torch.device
-          ) -> Block:  # fmt: skip
+def image_inputs(images: Tensor, experiment: Experiment, classes: int) -> Tensor:
+    """The image part of a network's inputs, normalised.
+
+    Args:
+        images: [N, D] uint8.
+
+    Returns:
+        [N, inputs] float32.
+    """
+    part = labels.image_part(data.normalise(images), experiment.label_embedding, classes)
+    return part.contiguous()
+
+
+def build(
+    experiments: Sequence[Experiment], inputs: int, classes: int, device: torch.device
+) -> Block:
     """A block of untrained networks; label patterns and weights follow from the seed.
 
     Args:

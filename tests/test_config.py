@@ -105,6 +105,19 @@ def test_overrides_reach_every_experiment_and_the_label():
     assert not profile.paper_scale
 
 
+def test_a_data_set_selects_the_grids_that_name_it_or_replaces_those_of_all():
+    grids = [
+        {"datasets": ["mnist", "kmnist"]},
+        {"datasets": ["cifar-10"], "settings": {"epochs": 9}},
+    ]
+    values = {**MINIMAL, "rq1": grids}
+    for dataset, epochs, count in (("kmnist", {50}, 108), ("cifar-10", {9}, 108),
+                                   ("digits", {50, 9}, 216)):  # fmt: skip
+        networks = make_profile(values, "p", {"dataset": dataset}).networks()
+        assert len(networks) == count
+        assert {(e.dataset, e.epochs) for e in networks} == {(dataset, n) for n in epochs}
+
+
 def test_an_unknown_override_is_an_error():
     with pytest.raises(ConfigError, match="did you mean 'epochs'"):
         make_profile(MINIMAL, "p", {"epoch": 2})

@@ -1,0 +1,90 @@
+"""What a person sees while work goes on: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PLAIN_EVERY = 10.0  # seconds between plain progress lines of one job
+
+
+class Job:
+    """One long piece of work with a known number of parts."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self.title, self.total = title, total
+        self._shown = time.monotonic()
+        self._bar = _bar(title, total) if sys.stderr.isatty() else None
+
+    def update(self, done: float, text: str, total: int | None = None) -> None:
+        """Show that ``done`` of the total parts are done; plain lines come at intervals.
+
+        Args:
+            total: the number of parts, where only the work itself knows it.
+        """
+        self.total = total or self.total
+        if self._bar:
+            progress, task = self._bar
+            progress.update(task, completed=done, total=self.total, note=text)
+        elif time.monotonic() - self._shown >= PLAIN_EVERY:
+            self._shown = time.monotonic()
+            say(f"{self.title}: {done:.0f} of {self.total}, {text}")
+
+    def close(self) -> None:
+        if self._bar:
+            self._bar[0].stop()
+
+
+@contextmanager
+def job(title: str, total: int) -> Iterator[Job]:
+    """A Job that is closed whatever happens.
+
+    Example:
+        >>> with job("training", 108) as progress:
+        ...     progress.update(1, "mnist-relu-l2")
+    """
+    work = Job(title, total)
+    try:
+        yield work
+    finally:
+        work.close()
+
+
+def say(text: str) -> None:
+    """One line to the person at the terminal (standard error, so that output can be piped)."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _bar(title: str, total: int):
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    progress = Progress(
+        TextColumn("{task.description}"), BarColumn(bar_width=24),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True), transient=True,
+    )  # fmt: skip
+    task = progress.add_task(title, total=total, note="")
+    progress.start()
+    return progress, task

@@ -1,0 +1,82 @@
+"""doit as a library: run some tasks, keep its book in one file, raise the first failure."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from doit.cmd_base import TaskLoader2
+from doit.doit_cmd import DoitMain
+from doit.task import dict_to_task
+
+from ffcore.errors import FFError, ReportError
+
+
+class _Loader(TaskLoader2):
+    def __init__(self, tasks: Sequence[dict[str, Any]], book: Path) -> None:
+        super().__init__()
+        self._tasks, self._book = tasks, book
+
+    def setup(self, opt_values: Any) -> None:
+        pass
+
+    def load_doit_config(self) -> dict[str, Any]:
+        return {"dep_file": str(self._book), "backend": "json", "verbosity": 2,
+                "reporter": _Silent}  # fmt: skip
+
+    def load_tasks(self, cmd: Any, pos_args: Any) -> list[Any]:
+        return [dict_to_task(task) for task in self._tasks]
+
+
+class _Silent:
+    """A doit reporter that prints nothing: the stages speak for themselves."""
+
+    desc = "silent"
+
+    def __init__(self, outstream: Any, options: Any) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **kwargs: None
+
+
+def run(tasks: Sequence[dict[str, Any]], book: Path) -> None:
+    """Run tasks in order; those that are up to date are passed over.
+
+    Args:
+        tasks: doit task dictionaries whose actions are (function, arguments).
+        book: file in which doit notes what each task was made from.
+
+    Raises:
+        FFError: what a task raised; the tasks after it are not run.
+        ReportError: doit itself could not go on.
+    """
+    failures: list[BaseException] = []
+    book.parent.mkdir(parents=True, exist_ok=True)
+    guarded = [
+        {**task, "actions": [_guard(action, failures) for action in task["actions"]]}
+        for task in tasks
+    ]
+    code = DoitMain(_Loader(guarded, book), config_filenames=()).run(["run"])
+    if failures:
+        raise failures[0]
+    if code:
+        raise ReportError(f"doit ended with code {code}; if {book} is damaged, delete it")
+
+
+def _guard(action: tuple[Any, list[Any]], failures: list[BaseException]) -> tuple[Any, list[Any]]:
+    function, arguments = action
+
+    def guarded(*args: Any) -> bool:
+        try:
+            function(*args)
+        except FFError as error:
+            failures.append(error)
+        except Exception as error:
+            traceback.print_exc()
+            failures.append(error)
+        return not failures
+
+    return guarded, arguments

@@ -1,0 +1,184 @@
+"""Download of missing data set files: from the first mirror whose file is the published one."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+from ffcore.errors import DataError
+from ffcore.sources import Fault, File, content, folder, locate, lookup, remedy
+
+Progress = Callable[[str], None]
+TIMEOUT = (10, 30)  # seconds to connect, seconds of silence
+ARCHIVE_LIMIT = 2**30  # bytes of a .zip that a mirror may send
+
+
+class Unreachable(Fault):
+    """A mirror that answers nothing, so that its other files need not be tried."""
+
+
+def fetch(
+    name: str,
+    path: str | Path | None = None,
+    mirrors: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Download the files of a data set that are missing or damaged, each verified before it gets
+    its name, from the first mirror that has it right.
+
+    Raises:
+        DataError: no mirror had a file (each one's failure is named), or the folder is read-only.
+    """
+    source, target, say = lookup(name), folder(name, path), progress or (lambda text: None)
+    wanted = [file for file, place in locate(name, path).items() if not _sound(file, place)]
+    if wanted and source.package:
+        raise DataError(f"{name}: {wanted[0].name} is missing or damaged; {remedy(name)}")
+    if not wanted:
+        return
+    made = [place for place in (target, *target.parents) if not place.exists()]
+    failures: list[str] = []
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for mirror in source.mirrors if mirrors is None else mirrors:
+            take = _take_archive if mirror.endswith(".zip") else _take_files
+            if wanted:
+                wanted = take(mirror, wanted, target, failures, lambda text: say(f"{name}: {text}"))
+    except OSError as error:
+        raise DataError(f"{name}: cannot write to {target}: {error.strerror or error}; set "
+                        "FFCORE_DATA to a folder that you can write to") from None  # fmt: skip
+    finally:
+        for place in made:
+            with suppress(OSError):  # those in use stay
+                place.rmdir()
+    if wanted:
+        raise DataError(
+            f"{name}: could not download {', '.join(file.name for file in wanted)} into {target} "
+            f"({'; '.join(failures) or 'no mirror is known'}). With a network {remedy(name)}"
+        )
+
+
+def _sound(file: File, place: Path | None) -> bool:
+    with suppress(Fault):
+        return place is not None and bool(content(file, place))
+    return False
+
+
+def _take_files(
+    mirror: str, wanted: list[File], target: Path, failures: list[str], say: Progress
+) -> list[File]:
+    """Fetch each file from a mirror's folder; returns those that are still wanted."""
+    left = list(wanted)
+    for file in wanted:
+        url = f"{mirror.rstrip('/')}/{file.name}"
+        try:
+            with _Part(target / file.name, file.limit, say) as part:
+                _download(url, part)
+                _place(file, part, target)
+            left.remove(file)
+        except Unreachable as fault:
+            failures.append(f"{mirror} {fault}")
+            break
+        except Fault as fault:
+            failures.append(f"{url} {fault}")
+    return left
+
+
+def _take_archive(
+    url: str, wanted: list[File], target: Path, failures: list[str], say: Progress
+) -> list[File]:
+    """Fetch the files out of a mirror's zip archive; returns those that are still wanted."""
+    left = list(wanted)
+    try:
+        with _Part(target / PurePosixPath(url).name, ARCHIVE_LIMIT, say) as archive:
+            _download(url, archive)
+            with zipfile.ZipFile(archive.path) as members:
+                places = {PurePosixPath(n).name: n for n in members.namelist()}
+                for file in wanted:
+                    part = _Part(target / file.name, file.limit, say)
+                    with part, members.open(places[file.name]) as member:
+                        part.write(member.read(file.limit + 1))
+                        _place(file, part, target)
+                    left.remove(file)
+    except KeyError as error:
+        failures.append(f"{url} has no {error}")
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        failures.append(f"{url} is not a sound zip archive")
+    except Fault as fault:
+        failures.append(f"{url} {fault}")
+    return left
+
+
+def _place(file: File, part: _Part, target: Path) -> None:
+    part.close()
+    content(file, part.path, published=True)
+    os.replace(part.path, target / file.name)
+
+
+class _Part:
+    """A temporary file beside its target which limits and reports what pooch writes to it."""
+
+    total = 0  # set by pooch: bytes that the server announces
+
+    def __init__(self, target: Path, limit: int, say: Progress):
+        self.path = target.with_name(f".{target.name}.{uuid4().hex}.part")
+        self._name, self._limit, self.say = target.name, limit, say
+        self._written = self._reported = 0
+        self._stream = open(self.path, "xb")
+
+    def __enter__(self) -> _Part:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    def write(self, chunk: bytes) -> None:
+        self._written += len(chunk)
+        if self._written > self._limit:
+            raise Fault(f"is too long: more than {self._limit} bytes")
+        self._stream.write(chunk)
+        if self._written - self._reported >= max(self.total // 10, 2**20):
+            self._reported = self._written
+            of = f" of {self.total / 1e6:.1f}" if self.total else ""
+            self.say(f"{self._name} {self._written / 1e6:.1f}{of} MB")
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def update(self, count: int) -> None:
+        """Called by pooch for each chunk; ``write`` knows its true size."""
+
+    def reset(self) -> None:
+        """Called by pooch at the end."""
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _download(url: str, part: _Part) -> None:
+    import requests
+    from pooch import HTTPDownloader  # type: ignore[import-untyped]
+
+    # A server that compresses once more would change the bytes that the MD5 is of.
+    part.say(f"downloading {url}")
+    plain = {"Accept-Encoding": "identity"}
+    try:
+        HTTPDownloader(part, 2**16, timeout=TIMEOUT, headers=plain)(url, part, None)
+    except requests.HTTPError as error:
+        code = "an error" if error.response is None else error.response.status_code
+        raise Fault(f"answers HTTP {code}") from None
+    except requests.exceptions.SSLError:
+        raise Unreachable("has no valid certificate") from None
+    except requests.Timeout:
+        raise Unreachable("does not answer in time") from None
+    except requests.ConnectionError:
+        raise Unreachable("cannot be reached") from None
+    except requests.exceptions.ChunkedEncodingError:
+        raise Fault("broke off before the end") from None
+    except (requests.RequestException, ValueError) as error:
+        raise Fault(f"cannot be used: {error}") from None

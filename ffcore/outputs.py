@@ -1,0 +1,249 @@
+"""What a notebook uses to save: figures and tables, byte-deterministic, with their provenance."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import numbers
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from ffcore.errors import ReportError, nearest
+
+DPI = 200
+SHOWN_ROWS = 500
+CAPTIONS = "captions.json"
+_STYLE = (
+    "<style>.ff-table{max-height:34em;overflow:auto}.ff-table table{border-collapse:collapse}"
+    ".ff-table th{position:sticky;top:0;background:#f3f4f6;text-align:left}"
+    ".ff-table td{text-align:left}.ff-table .n{text-align:right}"
+    ".ff-table th,.ff-table td{padding:.15em .6em;border-bottom:1px solid #ddd}</style>"
+)
+
+
+def open_output(
+    output: str | Path | None, *, profile: Any, provenance: Mapping[str, Any] | None = None
+) -> Output:
+    """Where a notebook saves.
+
+    Args:
+        output: folder for ``figures/`` and ``tables/``; None or "" shows everything and saves
+            nothing (a notebook that someone opened by hand).
+        profile: a ``config.Profile``, or its name; with a name, figures count as paper-scale only
+            where ``provenance`` says ``paper_scale: True``.
+        provenance: JSON values that every figure carries: report, key digest, code revision …
+    """
+    given = dict(provenance or {})
+    name = str(getattr(profile, "name", profile))
+    paper_scale = bool(getattr(profile, "paper_scale", given.get("paper_scale", False)))
+    given |= {"profile": name, "paper_scale": paper_scale}
+    return Output(Path(output) if output else None, given)
+
+
+@final
+@dataclass(frozen=True)
+class Shown:
+    """What a cell shows: MIME bundles, each with its metadata. Make it the cell's last
+    expression, or pass it to ``display``."""
+
+    bundles: tuple[tuple[dict[str, Any], dict[str, Any]], ...]
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        for data, metadata in self.bundles:
+            display(data, metadata=metadata, raw=True)
+
+
+@final
+class Output:
+    """Saves the figures and tables of one notebook; see ``open_output``."""
+
+    def __init__(self, folder: Path | None, provenance: dict[str, Any]) -> None:
+        self._folder = folder
+        self._provenance = provenance
+        self._captions: dict[str, dict[str, str]] = {"figures": {}, "tables": {}}
+
+    def figure(self, fig: Any, name: str, caption: str, data: Any = None) -> Shown:
+        """Save ``figures/<name>.png``, ``.svg`` and ``.pdf``, close the figure and show it.
+
+        Args:
+            fig: a matplotlib Figure; marked with the profile where that is not paper-scale.
+            name: lowercase letters, digits and _; unique in the notebook.
+            caption: one or two sentences; also the image's alternative text.
+            data: the DataFrame behind the figure, saved as ``figures/<name>.csv``.
+
+        Raises:
+            ReportError: a bad or repeated name, or a folder that cannot be written.
+        """
+        self._check("figures", name)
+        import matplotlib.pyplot as plt
+
+        if not self._provenance["paper_scale"]:
+            note = f"{self._provenance['profile']} profile · not paper scale"
+            fig.text(1, 0, note, ha="right", va="top", fontsize=6, color="0.4")
+        command = {"command": f"python pipeline.py figure {name}"}
+        record = json.dumps({**command, **self._provenance, "figure": name}, sort_keys=True)
+        files = {kind: _render(fig, kind, name, record) for kind in ("png", "svg", "pdf")}
+        plt.close(fig)
+        if data is not None:
+            files["csv"] = _csv(data)
+        self._save("figures", name, caption, files)
+        width = struct.unpack(">I", files["png"][16:20])[0] * 96 // DPI
+        image = {"image/png": base64.b64encode(files["png"]).decode(), "text/plain": caption}
+        words = {"text/html": f'<p class="ff-caption">{html.escape(caption)}</p>'}
+        about = {"image/png": {"width": width, "alt": caption}, "ffcore": {"figure": name}}
+        return Shown(((image, about), ({**words, "text/plain": caption}, {})))
+
+    def table(
+        self, frame: Any, name: str, caption: str, formats: Mapping[str, str] | None = None
+    ) -> Shown:
+        """Save ``tables/<name>.csv`` with every row and digit, and show the table.
+
+        Args:
+            frame: a DataFrame; an index that is more than a row number becomes columns.
+            name: lowercase letters, digits and _; unique in the notebook.
+            caption: what the table shows.
+            formats: column → format specification for showing it, such as ``.2f``.
+
+        Raises:
+            ReportError: a bad or repeated name, a format for no column, or a folder that cannot
+                be written.
+        """
+        self._check("tables", name)
+        frame = _flat(frame)
+        for column in formats or {}:
+            if column not in frame.columns:
+                hint = nearest(column, map(str, frame.columns))
+                raise ReportError(f"table {name!r} has no column {column!r} to format{hint}")
+        self._save("tables", name, caption, {"csv": _csv(frame)})
+        text = _table_html(frame, name, caption, formats or {})
+        return Shown((({"text/html": text, "text/plain": caption}, {"ffcore": {"table": name}}),))
+
+    def _check(self, kind: str, name: str) -> None:
+        if not re.fullmatch(r"[a-z0-9_]+", name):
+            raise ReportError(f"{kind[:-1]} name {name!r}: use lowercase letters, digits and _")
+        if name in self._captions[kind]:
+            raise ReportError(f"{kind[:-1]} {name!r} is saved twice in this notebook; rename one")
+
+    def _save(self, kind: str, name: str, caption: str, files: dict[str, bytes]) -> None:
+        self._captions[kind][name] = caption
+        if self._folder is None:
+            return
+        try:
+            (self._folder / kind).mkdir(parents=True, exist_ok=True)
+            for suffix, content in files.items():
+                (self._folder / kind / f"{name}.{suffix}").write_bytes(content)
+            text = json.dumps(self._captions, indent=1, ensure_ascii=False)
+            (self._folder / CAPTIONS).write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            where = f"{kind}/{name}"
+            raise ReportError(f"cannot save {where} in {self._folder}: {error.strerror}") from error
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """What ``Output.figure`` wrote into the metadata of a PNG, SVG or PDF file.
+
+    Raises:
+        ReportError: the file is missing or carries no provenance.
+    """
+    try:
+        raw = path.read_bytes()
+        if raw.startswith(b"\x89PNG"):
+            text = _png_texts(raw).get("Description", "")
+        elif raw.startswith(b"%PDF"):
+            found = re.search(rb"/Subject \(((?:\\.|[^\\)])*)\)", raw, re.S)
+            text = re.sub(rb"\\(.)", rb"\1", found[1] if found else b"").decode("latin-1")
+        else:
+            found = re.search(rb"<dc:description>(.*?)</dc:description>", raw, re.S)
+            text = html.unescape((found[1] if found else b"").decode())
+        return dict(json.loads(text))
+    except OSError as error:
+        raise ReportError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        raise ReportError(f"{path} carries no provenance: it is no figure of ours") from None
+
+
+def _png_texts(raw: bytes) -> dict[str, str]:
+    """Keyword → text of a PNG's uncompressed text chunks."""
+    texts, at = {}, 8
+    while at + 8 <= len(raw):
+        length, kind = struct.unpack(">I4s", raw[at : at + 8])
+        if kind == b"tEXt":
+            key, _, text = raw[at + 8 : at + 8 + length].partition(b"\0")
+            texts[key.decode("latin-1")] = text.decode("latin-1")
+        at += length + 12
+    return texts
+
+
+def _render(fig: Any, kind: str, title: str, record: str) -> bytes:
+    """One file of a figure: fixed salt, no dates, so that the same figure has the same bytes."""
+    import matplotlib
+
+    metadata: dict[str, dict[str, str | None]] = {
+        "png": {"Title": title, "Description": record},
+        "svg": {"Title": title, "Description": record, "Date": None},
+        "pdf": {"Title": title, "Subject": record, "CreationDate": None},
+    }
+    target = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "ffcore", "pdf.fonttype": 3}):
+        fig.savefig(target, format=kind, dpi=DPI, bbox_inches="tight", metadata=metadata[kind])
+    return target.getvalue()
+
+
+def _flat(frame: Any) -> Any:
+    """The frame with its named or non-trivial index as columns, and one header row."""
+    import pandas as pd
+
+    if not isinstance(frame.index, pd.RangeIndex):
+        frame = frame.reset_index()
+    if frame.columns.nlevels > 1:
+        names = [" ".join(str(part) for part in column if part != "") for column in frame.columns]
+        frame = frame.set_axis(names, axis=1)
+    return frame
+
+
+def _csv(frame: Any) -> bytes:
+    return str(_flat(frame).to_csv(index=False, lineterminator="\n")).encode()
+
+
+def _table_html(frame: Any, name: str, caption: str, formats: Mapping[str, str]) -> str:
+    import pandas as pd
+
+    shown = frame.head(SHOWN_ROWS)
+    number = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
+    mark = [' class="n"' if right else "" for right in number]
+    head = "".join(
+        f"<th{m}>{html.escape(str(c))}</th>" for m, c in zip(mark, frame.columns, strict=True)
+    )
+    columns = [
+        [f"<td{mark[i]}>{html.escape(_text(v, formats.get(c)))}</td>" for v in shown.iloc[:, i]]
+        for i, c in enumerate(frame.columns)
+    ]
+    rows = "".join(f"<tr>{''.join(cells)}</tr>\n" for cells in zip(*columns, strict=True))
+    more = ""
+    if len(frame) > SHOWN_ROWS:
+        more = f" First {SHOWN_ROWS} of {len(frame)} rows; all of them: tables/{name}.csv"
+    return (
+        f'{_STYLE}<p class="ff-caption" id="table-{name}">{html.escape(caption)}{more}</p>\n'
+        f'<div class="ff-table"><table><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _text(value: Any, spec: str | None) -> str:
+    import pandas as pd
+
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return "–"
+    if spec and isinstance(value, numbers.Number):
+        return format(value, spec)
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        return f"{float(value):.4g}"
+    return str(value)

@@ -1,0 +1,196 @@
+"""Figures of RQ2: measures, projections, persistence, the map of structures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from ffcore.plots import PROBABILITY, UNITS, canvas, grid_table, label_grid, named
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STRUCTURES = {
+    "original": ("Original FFA", "#D55E00"),
+    "sigmoid-activated": ("Sigmoid-activated FFA", "#E69F00"),
+    "perturbation": ("Perturbation-based FFA", "#CC79A7"),
+    "sigmoid-polar": ("Sigmoid-probability Polar-FFA", "#0072B2"),
+    "symmetric-polar": ("Symmetric Polar-FFA", "#009E73"),
+    "unclear": ("no rule fits", "#999999"),
+}
+POLARITY = {True: ("positive", "#0072B2"), False: ("negative", "#E69F00")}
+# Paul Tol's ten muted hues with black for the tenth: digits stay apart in print and in any vision.
+CLASSES = ["#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255",
+           "#AA4499", "#000000"]  # fmt: skip
+MEASURES = {
+    "test_accuracy": "best test accuracy",
+    "hoyer": "Hoyer, all latents",
+    "hoyer_nonzero": "Hoyer, non-zero latents",
+    "hoyer_positive": "Hoyer, positive latents",
+    "neural_usage_hoyer": "usage: Hoyer over units",
+    "neural_usage_fraction": "usage: share of units",
+    "separability": "separability",
+    "convergence_area": "convergence area",
+    "convergence_time": "convergence time",
+}
+
+
+def measures_strip(frame: pd.DataFrame) -> Figure:
+    """The nine measures, ours and published, by probability; the bar is the median.
+
+    Args:
+        frame: ``probability``, the nine measures and ``published_`` ones beside; one row a network.
+    """
+    figure, axes = canvas(3, 3, 8.4, 6.6)
+    draw = np.random.default_rng(0)
+    for axis, (measure, title) in zip(axes.flat, MEASURES.items(), strict=True):
+        for place, probability in enumerate(PROBABILITY):
+            part = frame[frame["probability"] == probability]
+            for shift, column, filled in ((-0.17, measure, True),
+                                          (0.17, f"published_{measure}", False)):  # fmt: skip
+                values = part[column].dropna()
+                if values.empty:
+                    continue
+                x = place + shift + draw.uniform(-0.1, 0.1, len(values))
+                colour = PROBABILITY[probability]
+                axis.scatter(x, values, s=11, lw=0.7, alpha=0.75, edgecolors=colour,
+                             facecolors=colour if filled else "none")  # fmt: skip
+                axis.hlines(values.median(), place + shift - 0.14, place + shift + 0.14,
+                            color="black", lw=1.6, zorder=3)  # fmt: skip
+        axis.set_title(title, fontsize=9)
+        axis.set_xticks(range(3), ["FFA", "Polar\nsigmoid", "Polar\nsymmetric"], fontsize=8)
+        axis.set_ylim(-0.04, 1.04)
+        axis.grid(axis="y", color="0.93")
+        axis.set_axisbelow(True)
+    handles = [
+        plt.Line2D([], [], marker="o", ls="", color="0.3", label="ours"),
+        plt.Line2D([], [], marker="o", ls="", color="0.3", mfc="none", label="published (MNIST)"),
+        plt.Line2D([], [], color="black", lw=1.6, label="median"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    return figure
+
+
+def projections(frames: Mapping[str, pd.DataFrame], captions: Mapping[str, str]) -> Figure:
+    """t-SNE projections of one network a structure: by polarity above, by class below.
+
+    Args:
+        frames: by structure: ``x``, ``y``, ``positive``, ``true_class``.
+        captions: by structure, the configuration that is shown.
+    """
+    figure, axes = canvas(2, len(frames), 2.1 * len(frames) + 0.9, 4.9)
+    for column, (structure, frame) in enumerate(frames.items()):
+        upper, lower = axes[0, column], axes[1, column]
+        for positive, (_, colour) in sorted(POLARITY.items()):
+            part = frame[frame["positive"] == positive]
+            upper.scatter(part["x"], part["y"], s=3, color=colour, lw=0, alpha=0.75,
+                          rasterized=True)  # fmt: skip
+        colours = [CLASSES[int(c) % len(CLASSES)] for c in frame["true_class"]]
+        lower.scatter(frame["x"], frame["y"], s=3, c=colours, lw=0, alpha=0.8, rasterized=True)
+        upper.set_title(f"{STRUCTURES[structure][0]}\n", fontsize=8.5, loc="center", wrap=True)
+        upper.text(0.5, 1.01, captions[structure], transform=upper.transAxes, ha="center",
+                   va="bottom", fontsize=6.5, color="0.35")  # fmt: skip
+        for axis in (upper, lower):
+            axis.set(xticks=[], yticks=[])
+            axis.set_box_aspect(1)
+            for spine in axis.spines.values():
+                spine.set(visible=True, color="0.8")
+    axes[0, 0].set_ylabel("by polarity")
+    axes[1, 0].set_ylabel("by true class")
+    polarity = [plt.Line2D([], [], marker="o", ls="", color=c, label=n) for n, c in
+                POLARITY.values()]  # fmt: skip
+    count = int(max(frame["true_class"].max() for frame in frames.values())) + 1
+    classes = [plt.Line2D([], [], marker="o", ls="", color=c, label=str(i))
+               for i, c in enumerate(CLASSES[:count])]  # fmt: skip
+    figure.legend(handles=[*polarity, *classes], loc="outside lower center", fontsize=8,
+                  ncols=2 + count, frameon=False, handletextpad=0.1, columnspacing=0.9)  # fmt: skip
+    return figure
+
+
+def persistence(frames: Mapping[str, pd.DataFrame]) -> Figure:
+    """H0 lifetimes and H1 persistence diagrams of one network a structure.
+
+    Distances are divided by each network's largest H0 death, so that the shapes compare.
+
+    Args:
+        frames: by structure: ``dimension``, ``birth``, ``death``, ``points``.
+    """
+    figure, axes = canvas(1, 2, 8.6, 3.7)
+    left, right = axes[0]
+    largest = 0.0
+    for structure, frame in frames.items():
+        name, colour = STRUCTURES[structure]
+        h0 = frame[(frame["dimension"] == 0) & np.isfinite(frame["death"])]["death"].to_numpy()
+        unit = h0.max() if len(h0) and h0.max() > 0 else 1.0
+        alive = np.sort(h0 / unit)[::-1]
+        left.step(alive, np.arange(1, len(alive) + 1) / max(len(alive), 1), where="post",
+                  color=colour, lw=1.6, label=name)  # fmt: skip
+        h1 = frame[(frame["dimension"] == 1) & np.isfinite(frame["death"])]
+        if len(h1):
+            right.scatter(h1["birth"] / unit, h1["death"] / unit, s=14, color=colour, alpha=0.8,
+                          lw=0)  # fmt: skip
+            largest = max(largest, float((h1["death"] / unit).max()))
+    left.set(
+        xlabel="H0 lifetime / longest finite lifetime",
+        ylabel="components that live longer (share)",
+        xlim=(0, 1.02),
+        ylim=(0, 1.02),
+    )
+    left.set_title("connected components (H0)", fontsize=9.5)
+    edge = largest * 1.05 or 1.0
+    right.plot([0, edge], [0, edge], color="0.6", lw=1)
+    right.set(xlabel="birth / longest H0 lifetime", ylabel="death / longest H0 lifetime",
+              xlim=(0, edge), ylim=(0, edge), aspect="equal")  # fmt: skip
+    right.set_title("loops (H1)", fontsize=9.5)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3,
+                  fontsize=8, frameon=False)  # fmt: skip
+    return figure
+
+
+def structure_map(frame: pd.DataFrame) -> Figure:
+    """The whole grid as a map of measured structures; a fainter cell has a smaller margin, a cross
+    marks where the paper's family says otherwise.
+
+    Args:
+        frame: factors, ``structure``, ``margin``, ``family``; one seed a configuration.
+    """
+    figure, axes = canvas(1, 1, 8.2, 5.1)
+    axis = axes[0, 0]
+    margins = grid_table(frame, "margin")
+    lookup = {
+        ((r["norm"], r["aggregation"], r["inhibition"]), (r["probability"], r["activation"])): r
+        for r in frame.to_dict("records")
+    }
+    strongest = max(float(np.nanmax(margins.to_numpy())), 1e-9)
+    for (y, row), (x, column) in product(enumerate(margins.index), enumerate(margins.columns)):
+        if (found := lookup.get((row, column))) is None:
+            continue
+        colour = STRUCTURES.get(str(found["structure"]), STRUCTURES["unclear"])[1]
+        strength = 0.35 + 0.65 * min(max(found["margin"] / strongest, 0), 1) ** 0.5
+        cell = plt.Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, color=colour, alpha=strength, lw=0)
+        axis.add_patch(cell)
+        if isinstance(found["family"], str) and found["family"] != found["structure"]:
+            axis.plot(x + 0.5, y + 0.5, marker="x", color="black", ms=6, mew=1.3)
+    axis.set(xlim=(0, margins.shape[1]), ylim=(len(margins), 0))
+    label_grid(axis, margins)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    handles: list[Any] = [
+        plt.Rectangle((0, 0), 1, 1, color=c, label=n) for n, c in STRUCTURES.values()
+    ]
+    handles += [
+        plt.Line2D([], [], marker="x", ls="", color="black", label="paper's family differs")
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    return figure
+
+
+def configuration_caption(configuration: str) -> str:
+    """``l2-sum-none-relu-ffa-sigmoid`` as a reader says it."""
+    norm, aggregation, inhibition, activation, probability = configuration.split("-", 4)
+    return f"{UNITS[activation]}, {named(norm)} {aggregation}, {named(inhibition)}"

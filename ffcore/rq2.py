@@ -1,0 +1,194 @@
+"""RQ2: latents of a study's networks, their measures, projections, persistence and structures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ffcore import measures, published, taxonomy, topology, train
+from ffcore.config import FACTORS
+from ffcore.store import Run
+from ffcore.study import Study, beside_published, identity, network
+
+# One named example of each of the paper's five structures (Appendix G), in its order.
+PROTOTYPES = {
+    "original": "l1-sum-wta-relu-ffa-sigmoid",
+    "sigmoid-activated": "l2-sum-none-sigmoid-ffa-sigmoid",
+    "perturbation": "l2sq-sum-none-relu-ffa-sigmoid",
+    "sigmoid-polar": "l2-sum-none-tanh-sigmoid",
+    "symmetric-polar": "l2-sum-none-relu-symmetric",
+}
+
+
+class Latents:
+    """Layer-1 activations of one network, image-major: row i·classes + c is image i with candidate
+    label c.
+
+    Args:
+        values: [N, n] float32.
+        truth: [images] true labels.
+        classes: number of candidate labels.
+    """
+
+    def __init__(self, values: np.ndarray, truth: np.ndarray, classes: int) -> None:
+        self.values = values
+        self.image = np.repeat(np.arange(len(truth)), classes)
+        self.label = np.tile(np.arange(classes), len(truth))
+        self.true_class = np.repeat(truth, classes)
+        self.positive = self.label == self.true_class
+
+
+def latents(study: Study, run: Run) -> Latents:
+    """Latents of the first test images with every candidate label (DESIGN 4)."""
+    experiment = network(run)
+    dataset = study.dataset(experiment.dataset)
+    count = min(study.profile.rq2.images, len(dataset.test_images))
+    images = train.image_inputs(dataset.test_images[:count], experiment, dataset.classes)
+    values = train.restore(experiment, run.weights()).latents(images)[0]
+    truth = dataset.test_labels[:count].numpy()
+    return Latents(values.flatten(0, 1).numpy(), truth, dataset.classes)
+
+
+def latent_measures(study: Study) -> pd.DataFrame:
+    """One row a network: factors, the nine measures, and the published ones beside."""
+    frame = pd.concat([_measures(study, run) for run in study.networks], ignore_index=True)
+    theirs = published.latent_measures()
+    names = [c for c in theirs if c not in (*FACTORS, "dataset")]
+    return beside_published(frame, theirs.rename(columns={c: f"published_{c}" for c in names}))
+
+
+def rank_agreement(frame: pd.DataFrame) -> pd.DataFrame:
+    """Spearman rank correlation of ours with the published value, measure by measure.
+
+    Returns:
+        ``measure``, ``networks`` (that both have), ``rank_correlation``, ``median_ours``,
+        ``median_published``.
+    """
+    rows = []
+    for column in [c for c in frame if f"published_{c}" in frame]:
+        both = frame[[column, f"published_{column}"]].dropna()
+        ours, theirs = both[column], both[f"published_{column}"]
+        varied = len(both) > 2 and ours.nunique() > 1 and theirs.nunique() > 1
+        rank = ours.corr(theirs, method="spearman") if varied else float("nan")
+        rows.append(
+            {"measure": column, "networks": len(both), "rank_correlation": rank,
+             "median_ours": ours.median(), "median_published": theirs.median()}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def structures(study: Study) -> pd.DataFrame:
+    """One row a network: its measured ``structure``, the ``margin`` of that decision, the paper's
+    ``family`` and whether the paper states it (``stated``), and every observable."""
+    return pd.concat([_structure(study, run) for run in study.networks], ignore_index=True)
+
+
+def agreement(frame: pd.DataFrame) -> pd.DataFrame:
+    """Confusion of the paper's assignment by family (rows) with the measured structure (columns),
+    in networks."""
+    names = [*taxonomy.STRUCTURES, taxonomy.UNCLEAR]
+    table = pd.crosstab(frame["family"].fillna("none stated"), frame["structure"])
+    rows = [n for n in (*names, "none stated") if n in table.index]
+    columns = [n for n in names if n in table.columns]
+    return table.loc[rows, columns].reset_index(names="family of the paper")
+
+
+def prototypes(study: Study) -> dict[str, Run]:
+    """The first stored network of each structure's prototype; those not trained are left out."""
+    found = {network(r).configuration: r for r in reversed(study.networks)}
+    return {s: found[c] for s, c in PROTOTYPES.items() if c in found}
+
+
+def projection(study: Study, run: Run, normalised: bool = False) -> pd.DataFrame:
+    """t-SNE of a sample of latents, half of them positive: ``x``, ``y``, ``positive``,
+    ``true_class``, ``label``, ``image``."""
+    points = study.profile.rq2.tsne_points
+
+    def compute() -> pd.DataFrame:
+        found = latents(study, run)
+        rows = _balanced(found.positive, points)
+        xy = measures.tsne(found.values[rows], normalised=normalised)
+        columns = {"positive": found.positive, "true_class": found.true_class,
+                   "label": found.label, "image": found.image}  # fmt: skip
+        return pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1],
+                             **{k: v[rows] for k, v in columns.items()}})  # fmt: skip
+
+    inputs = {"points": points, "normalised": normalised, "images": study.profile.rq2.images}
+    return study.cached("projection", inputs, __name__, compute, run)
+
+
+def persistence(study: Study, run: Run) -> pd.DataFrame:
+    """Persistence pairs of a sample of latents: ``dimension``, ``birth``, ``death`` (infinite for
+    the component that never dies), ``points`` in the sample."""
+    sizes = (study.profile.rq2.h0_points, study.profile.rq2.h1_points)
+
+    def compute() -> pd.DataFrame:
+        values = latents(study, run).values
+        frames = []
+        for dimension, size in enumerate(sizes):
+            rows = measures.sample_rows(len(values), size, seed=0)
+            found = topology.persistence(values[rows], maxdim=dimension)
+            pairs = pd.DataFrame(found.diagrams[dimension], columns=["birth", "death"])
+            frames.append(pairs.assign(dimension=dimension, points=len(rows)))
+        return pd.concat(frames, ignore_index=True)
+
+    inputs = {"sizes": sizes, "images": study.profile.rq2.images}
+    return study.cached("persistence", inputs, __name__, compute, run)
+
+
+def persistence_table(study: Study, runs: dict[str, Run]) -> pd.DataFrame:
+    """Bars, longest lifetime and persistence entropy of each structure's prototype."""
+    rows = []
+    for structure, run in runs.items():
+        pairs = persistence(study, run)
+        for dimension, part in pairs.groupby("dimension"):
+            diagram = part[["birth", "death"]].to_numpy()
+            lengths = topology.lifetimes(diagram)
+            lengths = lengths[np.isfinite(lengths)]
+            rows.append(
+                {"structure": structure, "network": network(run).configuration,
+                 "homology": f"H{dimension}", "points": int(part["points"].iloc[0]),
+                 "finite_bars": len(lengths),
+                 "longest": lengths.max() if len(lengths) else 0.0,
+                 "median": float(np.median(lengths)) if len(lengths) else 0.0,
+                 "entropy": topology.persistence_entropy(diagram)}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _measures(study: Study, run: Run) -> pd.DataFrame:
+    points = study.profile.rq2.neighbour_points
+
+    def compute() -> pd.DataFrame:
+        found = latents(study, run)
+        accuracies = run.table("history")["test_accuracy"].to_numpy()
+        values = measures.all_measures(found.values, found.positive, accuracies, points)
+        return pd.DataFrame([{**identity(run), **values}])
+
+    inputs = {"points": points, "images": study.profile.rq2.images}
+    return study.cached("measures", inputs, __name__, compute, run)
+
+
+def _structure(study: Study, run: Run) -> pd.DataFrame:
+    def compute() -> pd.DataFrame:
+        e = network(run)
+        found = latents(study, run)
+        seen = taxonomy.observables(
+            found.values, found.positive, found.image, found.label, found.true_class,
+            e.groups(e.widths[0])[0],
+        )  # fmt: skip
+        decision = taxonomy.classify(seen)
+        family = taxonomy.family(**{f: getattr(e, f) for f in FACTORS})
+        row = {"structure": decision.structure, "margin": decision.margin,
+               "family": family.structure, "stated": family.stated}  # fmt: skip
+        return pd.DataFrame([{**identity(run), **row, **seen}])
+
+    return study.cached("structure", {"images": study.profile.rq2.images}, __name__, compute, run)
+
+
+def _balanced(positive: np.ndarray, points: int) -> np.ndarray:
+    """Sorted rows: half positives, half negatives, as far as there are enough of each. Positives
+    are a tenth of all latents, and would hardly be seen in a plain sample."""
+    sides = [np.flatnonzero(positive), np.flatnonzero(~positive)]
+    chosen = [s[measures.sample_rows(len(s), points // 2, seed=0)] for s in sides]
+    return np.sort(np.concatenate(chosen))

@@ -1,0 +1,369 @@
+"""The pipeline's stages as doit tasks: training, notebooks, publishing; and why each would run.
+
+Data flows one way: profile → runs → executed notebooks → a published version. doit keeps the book
+of what each stage was made from; the store keeps its own for runs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from ffcore import catalogue, digests, workers
+from ffcore.config import Experiment, SparsityExperiment
+from ffcore.console import duration, job, say
+from ffcore.errors import StoreError, unknown
+from ffcore.profiles import Profile
+from ffcore.store import State, Store
+
+REPORTS = ("rq1_accuracy", "rq2_taxonomy", "sparsity_theorems")
+NOTEBOOK_PACKAGES = ("matplotlib", "nbconvert", "numpy", "pandas", "papermill", "persim", "ripser",
+                     "scikit-learn", "scipy", "seaborn", "torch")  # fmt: skip
+AnyExperiment = Experiment | SparsityExperiment
+
+
+@dataclass
+class Pipeline:
+    """One call's profile, folders and options; the methods are the stages.
+
+    Args:
+        root: the project, with ``profiles/`` and ``notebooks/``.
+        results, figures: output folders.
+        data_folder: the folder of data sets; None for FFCORE_DATA or ``data``.
+        force: run the named notebooks even where nothing changed.
+    """
+
+    root: Path
+    profile: Profile
+    results: Path
+    figures: Path
+    data_folder: str | None = None
+    command: str = "python pipeline.py all"
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.results)
+
+    @cached_property
+    def notebooks(self) -> dict[str, catalogue.NotebookInfo]:
+        """The report notebooks by name."""
+        found = {info.name: info for info in catalogue.catalogue(self.root / "notebooks")}
+        return {name: found[name] for name in sorted(found)}
+
+    @property
+    def experiments(self) -> list[AnyExperiment]:
+        return [*self.profile.networks(), *self.profile.sparsity_runs()]
+
+    @property
+    def work(self) -> Path:
+        """Where this profile's executed notebooks wait to be published."""
+        label = digests.digest([self.profile.name, self.profile.changes])[:8]
+        return self.results / "work" / f"{self.profile.name}-{label}"
+
+    def states(self, experiments: Sequence[AnyExperiment]) -> dict[AnyExperiment, State]:
+        """Each experiment's state in the store, checked against today's code and data."""
+        found = {e: self.store.state(e, workers.expected(e)) for e in experiments}
+        self.store.save_verified()
+        return found
+
+    def train(self, experiments: Sequence[AnyExperiment]) -> int:
+        """Train and store what is missing, damaged or outdated; returns how many that was.
+
+        Each network is stored as soon as it is done, so that an interruption loses only those in
+        the making.
+        """
+        states = self.states(experiments)
+        pending = [e for e, state in states.items() if not state.usable]
+        for state in sorted({states[e] for e in pending if states[e].name != "missing"}, key=str):
+            same = [e for e in pending if states[e] == state]
+            others = f" and {len(same) - 1} more" if len(same) > 1 else ""
+            say(f"retraining {same[0].name}{others}: {state.name}, {state.reason}")
+        if not pending:
+            return 0
+        self.store.sweep()
+        tasks = self._tasks(pending)
+        began = time.monotonic()
+        with self._storing(len(pending), len(tasks)) as (tell, keep):
+            for outcome in workers.run_tasks(tasks, tell=tell):
+                keep(outcome)
+        self.store.consolidate()
+        say(f"trained {len(pending)} in {duration(time.monotonic() - began)}")
+        return len(pending)
+
+    def execute(self, name: str) -> Path:
+        """Run one report's notebook into the work folder."""
+        from ffcore import notebooks
+
+        info = self.notebooks[name]
+        began = time.monotonic()
+        with job(f"notebook {name}", 1) as progress:
+            folder = notebooks.execute(
+                info.path, self.work / name, self.parameters,
+                failed_folder=self.results / "failed",
+                progress=lambda done, total, text: progress.update(done, text, total),
+            )  # fmt: skip
+        say(f"notebook {name}: {duration(time.monotonic() - began)}")
+        return folder
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What every notebook is told; ``output`` is added where it is executed."""
+        return {
+            "profile": self.profile.name,
+            "changes": self.profile.changes,
+            "results": str(self.results.resolve()),
+            "data_folder": str(Path(self.data_folder).resolve()) if self.data_folder else "",
+        }
+
+    def inputs(self, name: str) -> dict[str, Any]:
+        """Everything that a report's notebook depends on, by topic, as JSON values."""
+        info = self.notebooks[name]
+        code = digests.code_digests()
+        used = digests.notebook_dependencies(info.path) | {"ffcore.outputs"}
+        return {
+            "profile": json.loads(self.profile.model_dump_json()),
+            "notebook": digests.notebook_digest(info.path),
+            "runs": self.run_digests(),
+            "code": {m: code[m] for m in sorted(used)},
+            "packages": digests.package_versions(NOTEBOOK_PACKAGES),
+        }
+
+    def run_digests(self) -> dict[str, str]:
+        """Name of each stored run of the profile → digest of its files' checksums."""
+        found = {}
+        for e in self.experiments:
+            if self.store.state(e).usable:
+                files = self.store.load(e).files
+                found[e.name] = digests.digest({n: f["sha256"] for n, f in files.items()})
+        return found
+
+    def pending(self, name: str) -> str:
+        """Why a report's notebook would run, or nothing where it is up to date."""
+        if not (self.work / name / f"{name}.ipynb").is_file():
+            return "not executed yet"
+        return difference(self._book().get(f"notebook:{name}"), self.inputs(name))
+
+    def build(self, reports: Sequence[str], train: bool = True) -> None:
+        """Run through doit: training, the notebooks of ``reports`` that need it, nothing else.
+
+        Raises:
+            FFError: the first failure, with nothing after it run.
+        """
+        from ffcore import doing
+
+        for name in reports:
+            if name not in self.notebooks:
+                raise unknown("report", name, self.notebooks)
+        if not train:
+            self.require()
+        doing.run(self._doit_tasks(reports, train), self.results / ".doit.json")
+
+    def figure(self, name: str) -> list[Path]:
+        """Make one figure again from stored results; returns its files in the figures folder."""
+        from ffcore import notebooks, reports
+
+        info = next(i for i in self.notebooks.values() if name in i.figures)
+        self.require()
+        with job(f"figure {name}", 1) as progress:
+            folder = notebooks.execute(
+                info.path, self.work / f"figure-{name}", self.parameters, only_figure=name,
+                failed_folder=self.results / "failed",
+                progress=lambda done, total, text: progress.update(done, text, total),
+            )  # fmt: skip
+        reports.publish_figures(folder / "figures", self.figures)
+        return sorted(self.figures.glob(f"{name}.*"))
+
+    def publish(self, names: Sequence[str]) -> Path:
+        """Publish the executed notebooks of these reports as one version; returns its folder."""
+        from ffcore import data, reports
+
+        seconds = {
+            e.name: self.store.load(e).seconds
+            for e in self.experiments
+            if self.store.state(e).usable
+        }
+        datasets = sorted({e.dataset for e in self.experiments})
+        inputs = {
+            "reports": {name: self.inputs(name) for name in names},
+            "data": {d: data.fingerprint(d) for d in datasets},
+        }
+        folder = reports.publish(
+            inputs, [self.work / name for name in names], profile=self.profile,
+            results=self.results, figures=self.figures,
+            extra={
+                "command": self.command,
+                "seeds": sorted({e.seed for e in self.experiments}),
+                "experiments": {e.key: e.name for e in self.experiments},
+                "label": self.profile.label,
+            },
+            measured={"hardware": workers.hardware(), "run_seconds": seconds},
+            notify=say,
+        )  # fmt: skip
+        return folder
+
+    def require(self) -> None:
+        """Raises StoreError unless every run of the profile is stored and usable."""
+        states = {e: self.store.state(e) for e in self.experiments}
+        lacking = [e for e, s in states.items() if not s.usable]
+        if lacking:
+            raise StoreError(
+                f"{len(lacking)} of {len(states)} runs of profile {self.profile.label} are not "
+                f"usable, the first is {lacking[0].name}: {states[lacking[0]].reason}; "
+                f"run `python pipeline.py train --profile {self.profile.name}`"
+            )
+
+    def _tasks(self, pending: Sequence[AnyExperiment]) -> list[workers.Task]:
+        """Training tasks; a GPU takes what can train together at once, cores take one each."""
+        from ffcore import train
+
+        device = train.choose_device(self.profile.device)
+        groups: list[list[AnyExperiment]] = []
+        for dataset in dict.fromkeys(e.dataset for e in pending):
+            same = [e for e in pending if e.dataset == dataset]
+            networks = [e for e in same if isinstance(e, Experiment)]
+            groups += [list(g) for g in train.plan(networks, train.torch.device(device))]
+            groups += [[e] for e in same if isinstance(e, SparsityExperiment)]
+        # Longest first: a long task that starts last would leave the other cores idle.
+        groups.sort(key=_effort, reverse=True)
+        threads = max(1, workers.cores() // len(groups)) if device == "cpu" else 1
+        return [workers.Task(tuple(g), device, self.data_folder, threads) for g in groups]
+
+    @contextmanager
+    def _storing(self, total: int, tasks: int) -> Iterator[tuple[Any, Any]]:
+        done = 0
+        with job(f"training {total} experiments", total) as progress:
+
+            def tell(note: workers.Note) -> None:
+                where = f"{note.name}, epoch {note.epoch} of {note.epochs}, {note.text}"
+                progress.update(done + (note.epoch / note.epochs if tasks == 1 else 0), where)
+
+            def keep(outcome: workers.Outcome) -> None:
+                nonlocal done
+                self.store.save(
+                    outcome.experiment, outcome.summary, outcome.tables, outcome.weights,
+                    outcome.seconds, outcome.provenance,
+                )  # fmt: skip
+                done += 1
+                progress.update(done, outcome.experiment.name)
+
+            try:
+                yield tell, keep
+            except BaseException:
+                say(f"stopped: {done} of {total} were trained and are stored; run again to go on")
+                raise
+
+    def _doit_tasks(self, reports: Sequence[str], train: bool) -> list[dict[str, Any]]:
+        tasks: list[dict[str, Any]] = []
+        if train:
+            tasks.append(
+                {
+                    "name": "train",
+                    "actions": [(_quiet(self.train), [self.experiments])],
+                    "uptodate": [False],  # The store keeps this stage's book.
+                }
+            )
+        for name in reports:
+            tasks.append(
+                {
+                    "name": f"notebook:{name}",
+                    "actions": [(_quiet(self.execute), [name])],
+                    "targets": [str(self.work / name / f"{name}.ipynb")],
+                    "task_dep": ["train"] if train else [],
+                    "uptodate": [Inputs(partial(self.inputs, name), name, self.reasons)],
+                }
+            )
+        return tasks
+
+    def _book(self) -> dict[str, Any]:
+        """What doit noted of each stage's inputs."""
+        try:
+            book = json.loads((self.results / ".doit.json").read_text())
+            return {
+                task: values[Inputs.KEY]
+                for task, values in (
+                    (
+                        t,
+                        json.loads(v["_values_:"])
+                        if isinstance(v.get("_values_:"), str)
+                        else v.get("_values_:", {}),
+                    )
+                    for t, v in book.items()
+                )
+                if Inputs.KEY in values
+            }
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+
+class Inputs:
+    """An up-to-date check for doit on a dictionary of inputs, that can say what changed.
+
+    Args:
+        compute: gives the inputs; called late, when the stages before have run.
+        name: the stage, for ``reasons``.
+        reasons: receives why the stage runs.
+    """
+
+    KEY = "inputs"
+
+    def __init__(
+        self, compute: Callable[[], dict[str, Any]], name: str, reasons: dict[str, str]
+    ) -> None:
+        self._compute, self._name, self._reasons = compute, name, reasons
+
+    def configure_task(self, task: Any) -> None:
+        task.value_savers.append(lambda: {self.KEY: self._compute()})
+
+    def __call__(self, task: Any, values: Mapping[str, Any]) -> bool:
+        why = difference(values.get(self.KEY), self._compute())
+        if not all(Path(target).exists() for target in task.targets):
+            why = "not executed yet"
+        if why:
+            self._reasons[self._name] = why
+            say(f"notebook {self._name} runs: {why}")
+        return not why
+
+
+def difference(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
+    """What changed between two dictionaries of inputs, in words; empty where nothing did."""
+    if not then:
+        return "no record of an earlier run"
+    parts = []
+    for topic in now:
+        old, new = then.get(topic), now[topic]
+        if old == new:
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            names = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+            listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
+            parts.append(f"{topic} changed: {listed}")
+        else:
+            parts.append(f"{topic} changed")
+    return "; ".join(parts)
+
+
+def _effort(group: Sequence[AnyExperiment]) -> float:
+    """A rough number of operations, to order tasks by."""
+    total = 0.0
+    for e in group:
+        widths = e.widths if isinstance(e, Experiment) else (e.width, e.width)
+        sizes = [784, *widths]
+        products = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+        total += e.epochs * products * (1.3 if getattr(e, "inhibition", "") == "wta" else 1)
+    return total
+
+
+def _quiet(stage: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """A stage whose return value doit does not take for a failure."""
+
+    def action(argument: Any) -> None:
+        stage(argument)
+
+    return action

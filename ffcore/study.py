@@ -1,0 +1,184 @@
+"""A profile's stored results, for a notebook: runs, data sets, and frames cached by content."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ffcore import data, digests, published
+from ffcore.config import FACTORS, Experiment, SparsityExperiment
+from ffcore.errors import ConfigError, StoreError, unknown
+from ffcore.profiles import Profile, make_profile
+from ffcore.store import Run, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def project_root(start: str | Path = ".") -> Path:
+    """The folder that holds ``profiles/`` and ``notebooks/``: ``start`` or one above it.
+
+    Raises:
+        ConfigError: there is none; start from a checkout of the project.
+    """
+    here = Path(start).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "profiles").is_dir() and (folder / "notebooks").is_dir():
+            return folder
+    raise ConfigError(
+        f"no folder at or above {here} holds profiles/ and notebooks/; run from the project"
+    )
+
+
+def read_profile(
+    name: str, changes: Mapping[str, Any] | None = None, root: Path | None = None
+) -> Profile:
+    """The profile ``profiles/<name>.yaml``, or a YAML file's path, with overrides.
+
+    Raises:
+        ConfigError: no such profile, not YAML, or an illegal key or value in it.
+    """
+    folder = (root or project_root()) / "profiles"
+    path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
+    if not path.is_file():
+        if path.parent == folder:
+            raise unknown("profile", name, sorted(p.stem for p in folder.glob("*.yaml")))
+        raise ConfigError(f"there is no profile file {path}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        words = " ".join(str(error).split())
+        raise ConfigError(f"profile {path} is not valid YAML: {words}") from None
+    return make_profile(values, path.stem, changes)
+
+
+class Study:
+    """What a report looks at; trains nothing.
+
+    Args:
+        profile: its name in ``profiles/``, or a YAML file's path.
+        changes: what the command line overrode, see ``profiles.make_profile``.
+        results: the results folder, relative to the project.
+        data_folder: the folder of data sets; None for FFCORE_DATA or ``data``.
+    """
+
+    def __init__(
+        self,
+        profile: str = "quick",
+        changes: Mapping[str, Any] | None = None,
+        results: str | Path = "results",
+        data_folder: str | None = None,
+    ) -> None:
+        self.root = project_root()
+        self.profile = read_profile(profile, changes, self.root)
+        self.store = Store(self.root / results)
+        self.data_folder = data_folder or None
+        self._datasets: dict[str, data.Dataset] = {}
+
+    @cached_property
+    def networks(self) -> list[Run]:
+        """The profile's networks that are stored, in its order.
+
+        Raises:
+            StoreError: none is; names the command that trains them.
+        """
+        return self._stored(self.profile.networks(), "networks")
+
+    @cached_property
+    def sparsity_runs(self) -> list[Run]:
+        """The profile's sparsity studies that are stored; StoreError where none is."""
+        return self._stored(self.profile.sparsity_runs(), "sparsity studies")
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What every figure carries in its metadata: label, seeds, digests of experiments and
+        code."""
+        experiments: list[Experiment | SparsityExperiment]
+        experiments = [*self.profile.networks(), *self.profile.sparsity_runs()]
+        return {
+            "label": self.profile.label,
+            "seeds": sorted({e.seed for e in experiments}),
+            "experiments": digests.digest(sorted(e.key for e in experiments))[:16],
+            "code": digests.digest(self._code)[:16],
+        }
+
+    def dataset(self, name: str) -> data.Dataset:
+        """A data set, loaded once."""
+        if name not in self._datasets:
+            self._datasets[name] = data.load(name, self.data_folder)
+        return self._datasets[name]
+
+    def cached(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        module: str,
+        compute: Callable[[], pd.DataFrame],
+        run: Run | None = None,
+    ) -> pd.DataFrame:
+        """A frame kept by content: of parameters, a run's files, and one module's code with all
+        that it imports."""
+        needed = {module, *digests.dependencies(module)}
+        given = {
+            **inputs,
+            "run": {n: f["sha256"] for n, f in run.files.items()} if run else None,
+            "code": {m: self._code[m] for m in sorted(needed)},
+        }
+        return self.store.cached(name, given, compute)
+
+    @cached_property
+    def _code(self) -> dict[str, str]:
+        return digests.code_digests()
+
+    def _stored(
+        self, experiments: Sequence[Experiment | SparsityExperiment], what: str
+    ) -> list[Run]:
+        runs = [self.store.load(e) for e in experiments if self.store.state(e).usable]
+        self.store.save_verified()
+        if not runs:
+            raise StoreError(
+                f"none of the {len(experiments)} {what} of profile {self.profile.label} is stored "
+                f"in {self.store.runs}; train them with "
+                f"`python pipeline.py train --profile {self.profile.name}`"
+            )
+        return runs
+
+
+def identity(run: Run) -> dict[str, Any]:
+    """A network's key, configuration, data set, seed and factors."""
+    e = network(run)
+    factors = {f: getattr(e, f) for f in FACTORS}
+    named = {"key": e.key, "configuration": e.configuration}
+    return {**named, "dataset": e.dataset, "seed": e.seed, **factors}
+
+
+def network(run: Run) -> Experiment:
+    """The experiment of a run that is a network."""
+    if not isinstance(run.experiment, Experiment):
+        raise StoreError(f"{run.experiment.name} is no network")
+    return run.experiment
+
+
+def as_published(experiment: Experiment) -> bool:
+    """Whether a network trained under the published conditions: beside data set, factors, seed
+    and number format, nothing differs from the paper's settings."""
+    extra = set(experiment.settings) - {*FACTORS, "dataset", "seed", "precision"}
+    if experiment.dataset == "cifar-10":
+        paper = {"epochs": 100, "patience": 10, "widths": (2000, 2000)}
+        return extra == set(paper) and all(getattr(experiment, k) == v for k, v in paper.items())
+    return not extra and published.counterpart(experiment.dataset) == experiment.dataset
+
+
+def beside_published(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Our rows with the published columns of each data set's counterpart."""
+    import pandas as pd
+
+    parts = [
+        published.beside(part, table, published.counterpart(str(dataset)))
+        for dataset, part in frame.groupby("dataset", sort=False)
+    ]
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,112 @@
+"""The sparsity theorems: what a study's runs measured, beside the published claims."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ffcore import data, published, sparsity
+from ffcore.config import SparsityExperiment
+from ffcore.store import Run
+from ffcore.study import Study
+
+HOLDS, FAILS = "holds", "does not hold"
+
+
+def epochs(study: Study) -> pd.DataFrame:
+    """One row a study, epoch, theorem, side and quantity, see ``sparsity_runs.SparsityResult``."""
+    parts = [r.table("epochs").assign(study=label(r), dataset=r.experiment.dataset)
+             for r in study.sparsity_runs]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def samples(study: Study) -> pd.DataFrame:
+    """One row a study, epoch, theorem, side and datum of the sample that was followed."""
+    parts = [r.table("samples").assign(study=label(r)) for r in study.sparsity_runs]
+    return pd.concat(parts, ignore_index=True)
+
+
+def label(run: Run) -> str:
+    """A study in a few words: optimiser, loss, and seed where it is not 0."""
+    e = run.experiment
+    assert isinstance(e, SparsityExperiment)
+    step = f"SGD, {e.rate:g}/n" if e.optimizer == "sgd" else f"Adam, {e.rate:g}"
+    loss = "G(H⁻) − G(H⁺)" if e.loss == "difference" else "logistic"
+    extra = f", seed {e.seed}" if e.seed else ""
+    return f"{e.dataset}: {loss}, {step}{extra}"
+
+
+def theorem1(study: Study) -> pd.DataFrame:
+    """Theorem 1 at initialisation: shares in percent of the training images, and the verdict on
+    the published claim.
+
+    Returns:
+        ``study``, ``data``, ``finite_width`` and ``infinite_width`` (satisfied), ``rose`` (sparsity
+        measured after the step), ``agreement`` of prediction and outcome, ``published``,
+        ``verdict``.
+    """
+    claim = published.figures()["claims"]["theorem1_share"]["value"]
+    rows = []
+    for run in study.sparsity_runs:
+        wide = _wide(run, epoch=0)
+        first = wide[wide["theorem"] == 1].iloc[0]
+        both = min(first["satisfied"], first["satisfied_infinite"])
+        rows.append(
+            {"study": label(run), "data": len(study.dataset(run.experiment.dataset).train_images),
+             "finite_width": 100 * first["satisfied"],
+             "infinite_width": 100 * first["satisfied_infinite"], "rose": 100 * first["rose"],
+             "agreement": 100 * first["agreement"], "published": claim,
+             "verdict": HOLDS if 100 * both >= claim else FAILS}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def theorem2(study: Study) -> pd.DataFrame:
+    """Theorem 2: shares in percent, at initialisation and as the mean over the training epochs.
+
+    Returns:
+        ``study``, ``side``, ``when``, ``satisfied``, ``rose``, ``agreement``, ``published``,
+        ``verdict``.
+    """
+    claim = published.figures()["claims"]["theorem2_share"]["value"]
+    rows = []
+    for run in study.sparsity_runs:
+        wide = _wide(run)
+        for side in ("positive", "negative"):
+            part = wide[(wide["theorem"] == 2) & (wide["side"] == side)]
+            spans = {"initial": part[part["epoch"] == 0], "training": part[part["epoch"] > 0]}
+            for when, span in spans.items():
+                mean = 100 * span[["satisfied", "rose", "agreement"]].mean()
+                rows.append(
+                    {"study": label(run), "side": side, "when": when, **mean, "published": claim,
+                     "verdict": HOLDS if mean["satisfied"] > claim else FAILS}
+                )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def kappa(points: int = 721) -> tuple[np.ndarray, np.ndarray]:
+    """Angles from 0 to π and κ at each."""
+    theta = torch.linspace(0, torch.pi, points, dtype=torch.float64)
+    return theta.numpy(), sparsity.kappa(theta).numpy()
+
+
+def angles(study: Study, dataset: str, images: int = 600) -> pd.DataFrame:
+    """Angles of all pairs of the first training images, as the pixels are scaled: ``pixels``,
+    ``angle`` in radians."""
+    raw = study.dataset(dataset).train_images[:images]
+    upper = torch.triu_indices(len(raw), len(raw), offset=1)
+    parts = [
+        pd.DataFrame({"pixels": name, "angle": sparsity.angles(scale(raw))[*upper].numpy()})
+        for name, scale in (("unit", data.unit), ("standardised", data.normalise))
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _wide(run: Run, epoch: int | None = None) -> pd.DataFrame:
+    """A run's epochs with a column a quantity."""
+    frame = run.table("epochs")
+    if epoch is not None:
+        frame = frame[frame["epoch"] == epoch]
+    keys = ["epoch", "theorem", "side"]
+    return frame.pivot(index=keys, columns="quantity", values="value").reset_index()

@@ -1,0 +1,233 @@
+"""Training tasks on any ``concurrent.futures`` executor: local processes, or a cluster's.
+
+A task is a list of experiments that train together; its outcome is ready to be stored.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import queue
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from ffcore import digests
+from ffcore.config import Experiment, SparsityExperiment
+
+NETWORK_CODE = ("ffcore.data", "ffcore.formats", "ffcore.goodness", "ffcore.labels",
+                "ffcore.network", "ffcore.train")  # fmt: skip
+SPARSITY_CODE = ("ffcore.data", "ffcore.formats", "ffcore.labels", "ffcore.sparsity",
+                 "ffcore.sparsity_runs")  # fmt: skip
+PACKAGES = ("numpy", "pandas", "pyarrow", "safetensors", "torch")
+POLL = 0.2  # seconds between looks at the workers' messages
+
+
+@dataclass(frozen=True)
+class Task:
+    """Experiments of one data set that train together, and where and how."""
+
+    experiments: tuple[Experiment | SparsityExperiment, ...]
+    device: str = "cpu"
+    data_folder: str | None = None
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished experiment: what ``Store.save`` takes; weights are numpy arrays, so that they
+    cross process borders without torch's shared memory."""
+
+    experiment: Experiment | SparsityExperiment
+    summary: dict[str, Any]
+    tables: dict[str, Any]
+    weights: dict[str, Any]
+    seconds: dict[str, float]
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Note:
+    """A word from inside a task: which experiment, epochs done and planned, newest figure."""
+
+    name: str
+    epoch: int
+    epochs: int
+    text: str
+
+
+def expected(experiment: Experiment | SparsityExperiment) -> dict[str, Any]:
+    """The entries of a run's provenance that must be equal now for the run to be up to date."""
+    from ffcore import data
+
+    modules = NETWORK_CODE if experiment.kind == "network" else SPARSITY_CODE
+    code = _code()
+    return {
+        "code": {m: code[m][:16] for m in modules},
+        "data": data.fingerprint(experiment.dataset)[:16],
+    }
+
+
+def perform(task: Task, tell: Callable[[Note], None] | None = None) -> list[Outcome]:
+    """Train a task's experiments in this process.
+
+    Args:
+        tell: called after every epoch; defaults to the queue that the pool gave this process.
+    """
+    import torch
+
+    tell = tell or _tell
+    before = torch.get_num_threads()
+    torch.set_num_threads(task.threads)
+    try:
+        return [
+            replace(o, provenance={**o.provenance, **_circumstances(task)})
+            for o in _perform(task, tell)
+        ]
+    finally:
+        torch.set_num_threads(before)
+
+
+def run_tasks(
+    tasks: Sequence[Task],
+    executor: Executor | None = None,
+    tell: Callable[[Note], None] | None = None,
+    workers: int | None = None,
+) -> Iterator[Outcome]:
+    """Outcomes as tasks finish, in any order.
+
+    Args:
+        executor: where tasks run; None starts a pool of local processes, or runs a single task
+            here with all threads.
+        tell: called here with what the tasks report.
+        workers: processes of the local pool; the number of cores where not given.
+    """
+    count = min(workers or cores(), len(tasks))
+    if executor is None and count <= 1:
+        for task in tasks:
+            yield from perform(task, tell or (lambda note: None))
+        return
+    notes = None
+    pool = executor
+    if pool is None:
+        context = get_context("spawn")
+        notes = context.Queue()
+        pool = ProcessPoolExecutor(count, context, initializer=_enter, initargs=(notes,))
+    try:
+        waiting = {pool.submit(perform, task) for task in tasks}
+        while waiting:
+            done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
+            _pass_on(notes, tell)
+            for future in done:
+                yield from future.result()
+    except BaseException:
+        _stop(pool)
+        raise
+    finally:
+        if executor is None:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def hardware(device: str = "cpu") -> str:
+    """A name for the machine's processor, or its GPU."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name()
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [
+        line.partition(":")[2].strip()
+        for line in (cpuinfo.read_text().splitlines() if cpuinfo.exists() else [])
+        if line.startswith("model name")
+    ]
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {cores()} cores"
+
+
+def _perform(task: Task, tell: Callable[[Note], None]) -> Iterator[Outcome]:
+    from ffcore import sparsity_runs, train
+
+    first = task.experiments[0]
+    dataset = _dataset(first.dataset, task.data_folder)
+    networks = [e for e in task.experiments if isinstance(e, Experiment)]
+
+    def report(p: train.Progress) -> None:
+        tell(Note(p.name, p.epoch, p.epochs, f"{100 * p.accuracy:.2f} % test accuracy"))
+
+    for result in train.train(networks, dataset, task.device, report):
+        weights = {k: w.numpy() for k, w in result.weights.items()}
+        yield Outcome(result.experiment, result.summary, {"history": result.history}, weights,
+                      result.seconds, expected(result.experiment))  # fmt: skip
+    for e in task.experiments:
+        if not isinstance(e, SparsityExperiment):
+            continue
+
+        def advance(epoch: int, epochs: int, text: str, name: str = e.name) -> None:
+            tell(Note(name, epoch, epochs, text))
+
+        found = sparsity_runs.run(e, dataset, advance, task.device)
+        tables = {"steps": found.steps, "epochs": found.epochs, "samples": found.samples}
+        weights = {k: w.cpu().numpy() for k, w in found.weights.items()}
+        yield Outcome(e, found.summary, tables, weights, found.seconds, expected(e))
+
+
+def _circumstances(task: Task) -> dict[str, Any]:
+    return {
+        "packages": digests.package_versions(PACKAGES),
+        "python": platform.python_version(),
+        "device": task.device,
+        "hardware": hardware(task.device),
+        "threads": task.threads,
+    }
+
+
+@cache
+def _code() -> dict[str, str]:
+    return digests.code_digests()
+
+
+@cache
+def _dataset(name: str, folder: str | None) -> Any:
+    from ffcore import data
+
+    return data.load(name, folder)
+
+
+_notes: Any = None
+
+
+def _enter(notes: Any) -> None:
+    """Set a worker process up: only the parent answers to Ctrl-C, and it hears of the epochs."""
+    global _notes
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _notes = notes
+
+
+def _tell(note: Note) -> None:
+    if _notes is not None:
+        _notes.put(note)
+
+
+def _pass_on(notes: Any, tell: Callable[[Note], None] | None) -> None:
+    while notes is not None:
+        try:
+            note = notes.get_nowait()
+        except queue.Empty:
+            return
+        if tell:
+            tell(note)
+
+
+def _stop(pool: Executor) -> None:
+    """End a local pool's processes at once; an interrupted training is not worth waiting for."""
+    for process in list((getattr(pool, "_processes", None) or {}).values()):
+        process.terminate()

@@ -1,0 +1,409 @@
+#!/usr/bin/env python
+"""The command line: from nothing to a versioned report, or any single step of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ffcore.console import duration, say
+from ffcore.errors import ConfigError, FFError, unknown
+
+if TYPE_CHECKING:
+    from ffcore.stages import Pipeline
+
+ROOT = Path(__file__).resolve().parent
+app = typer.Typer(
+    help="Reproduce Polar-FFA (arXiv 2408.09210) and the sparsity theory of Forward-Forward "
+    "(arXiv 2311.05667): train, measure, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Look at the data sets, or download them.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+ProfileName = Annotated[
+    str, typer.Option("--profile", "-p", help="smoke, quick, paper, or a YAML file.")
+]
+Dataset = Annotated[
+    str | None, typer.Option(help="Use this data set in every experiment of the profile.")
+]
+Seeds = Annotated[str | None, typer.Option(help="Seeds instead of the profile's: 0,1,2 or 0-9.")]
+Epochs = Annotated[int | None, typer.Option(help="Epochs instead of the profile's.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
+Precision = Annotated[str | None, typer.Option(help="fp32, tf32 or bf16.")]
+Results = Annotated[Path, typer.Option(help="Folder of runs and reports.")]
+Figures = Annotated[Path, typer.Option(help="Folder of the newest figures.")]
+RESULTS, FIGURES = Path("results"), Path("figures")
+
+
+@app.command("all")
+def all_(
+    profile: ProfileName = "quick",
+    dataset: Dataset = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    device: Device = None,
+    precision: Precision = None,
+    results: Results = RESULTS,
+    figures: Figures = FIGURES,
+) -> None:
+    """Do whatever is missing for the profile: data, training, notebooks, report."""
+    began = time.monotonic()
+    changes = _changes(dataset, seeds, epochs, device, precision)
+    pipeline = _pipeline(profile, changes, results, figures)
+    with _alone(results):
+        pipeline.build(list(pipeline.notebooks))
+        version = pipeline.publish(list(pipeline.notebooks))
+    say(f"done in {duration(time.monotonic() - began)}; open the report at:")
+    print(version / "index.html")
+
+
+@app.command()
+def train(
+    profile: ProfileName = "quick",
+    dataset: Dataset = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    device: Device = None,
+    precision: Precision = None,
+    norm: Annotated[str | None, typer.Option(help="Only this norm: l2sq, l2 or l1.")] = None,
+    aggregation: Annotated[str | None, typer.Option(help="Only sum or only mean.")] = None,
+    inhibition: Annotated[str | None, typer.Option(help="Only none or only wta.")] = None,
+    activation: Annotated[str | None, typer.Option(help="Only relu, sigmoid or tanh.")] = None,
+    probability: Annotated[
+        str | None, typer.Option(help="Only ffa-sigmoid, sigmoid or symmetric.")
+    ] = None,
+    results: Results = RESULTS,
+) -> None:
+    """Train what is missing, and show the accuracies. Naming a factor leaves out the rest of the
+    grid and the sparsity studies."""
+    from ffcore.config import FACTORS
+
+    pipeline = _pipeline(
+        profile, _changes(dataset, seeds, epochs, device, precision), results, FIGURES
+    )
+    chosen = dict(norm=norm, aggregation=aggregation, inhibition=inhibition,
+                  activation=activation, probability=probability)  # fmt: skip
+    wanted = {f: v for f, v in chosen.items() if v is not None}
+    for factor, value in wanted.items():
+        if value not in FACTORS[factor]:
+            raise unknown(factor, value, FACTORS[factor])
+    experiments: list[Any] = pipeline.experiments
+    if wanted:
+        experiments = [
+            e for e in pipeline.profile.networks()
+            if all(getattr(e, f) == v for f, v in wanted.items())
+        ]  # fmt: skip
+        if not experiments:
+            raise ConfigError(
+                f"profile {pipeline.profile.label} has no network with "
+                + ", ".join(f"{f} {v}" for f, v in wanted.items())
+            )
+    with _alone(results):
+        if not pipeline.train(experiments):
+            say(f"nothing to train: all {len(experiments)} experiments are stored")
+    for e in experiments:
+        run = pipeline.store.load(e)
+        if e.kind == "network":
+            shown = (f"{k} {100 * run.summary[k]:.2f} %" for k in ("best", "last", "selected")
+                     if run.summary[k] is not None)  # fmt: skip
+            spent = duration(sum(run.seconds.values()))
+            print(f"{e.name}: {', '.join(shown)} test accuracy, trained in {spent}")
+
+
+@app.command()
+def report(
+    names: Annotated[list[str] | None, typer.Argument(help="Reports; all if none.")] = None,
+    profile: ProfileName = "quick",
+    dataset: Dataset = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    device: Device = None,
+    precision: Precision = None,
+    results: Results = RESULTS,
+    figures: Figures = FIGURES,
+) -> None:
+    """Make a report from stored results, without training."""
+    changes = _changes(dataset, seeds, epochs, device, precision)
+    pipeline = _pipeline(profile, changes, results, figures)
+    with _alone(results):
+        chosen = names or list(pipeline.notebooks)
+        pipeline.build(chosen, train=False)
+        print(pipeline.publish(chosen) / "index.html")
+
+
+@app.command()
+def figure(
+    names: Annotated[list[str], typer.Argument(help="Figures, see `list`.")],
+    profile: ProfileName = "quick",
+    dataset: Dataset = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    device: Device = None,
+    precision: Precision = None,
+    results: Results = RESULTS,
+    figures: Figures = FIGURES,
+) -> None:
+    """Make single figures again from stored results, in seconds, without training."""
+    changes = _changes(dataset, seeds, epochs, device, precision)
+    pipeline = _pipeline(profile, changes, results, figures)
+    legal = [name for info in pipeline.notebooks.values() for name in info.figures]
+    for name in names:
+        if name not in legal:
+            raise unknown("figure", name, legal)
+    with _alone(results):
+        for name in names:
+            for path in pipeline.figure(name):
+                print(path)
+
+
+@app.command("list")
+def list_(profile: ProfileName = "quick", figures: Figures = FIGURES) -> None:
+    """Reports, their figures and tables."""
+    pipeline = _pipeline(profile, {}, RESULTS, figures)
+    for name, info in pipeline.notebooks.items():
+        print(f"{name}: {info.title}")
+        for item in info.figures:
+            made = figures / f"{item}.png"
+            state = _when(made) if made.exists() else "not made yet"
+            print(f"  figure {item}  ({state})")
+        for item in info.tables:
+            print(f"  table  {item}")
+
+
+@app.command()
+def status(
+    profile: ProfileName = "quick",
+    dataset: Dataset = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    device: Device = None,
+    precision: Precision = None,
+    results: Results = RESULTS,
+) -> None:
+    """What is trained, what is missing, and which reports are up to date."""
+    changes = _changes(dataset, seeds, epochs, device, precision)
+    pipeline = _pipeline(profile, changes, results, FIGURES)
+    print(f"profile {pipeline.profile.label}: {pipeline.profile.title}")
+    states = pipeline.states(pipeline.experiments)
+    counts = Counter((e.kind, e.dataset, s.name) for e, s in states.items())
+    for (kind, name, found), count in sorted(counts.items()):
+        what = "networks" if kind == "network" else "sparsity studies"
+        print(f"  {what} on {name}: {count} {found}")
+    for e, state in states.items():
+        if state.name == "damaged":
+            print(f"  damaged: {e.name} ({e.key}), {state.reason}")
+    for name in pipeline.notebooks:
+        print(f"  report {name}: {pipeline.pending(name) or 'up to date'}")
+    latest = results / "reports" / "latest"
+    print(f"  latest version: {os.path.realpath(latest) if latest.exists() else 'none yet'}")
+
+
+@app.command()
+def why(
+    name: Annotated[
+        str, typer.Argument(help="A report, a figure, or an experiment's name or key.")
+    ],
+    profile: ProfileName = "quick",
+    dataset: Dataset = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    device: Device = None,
+    precision: Precision = None,
+    results: Results = RESULTS,
+) -> None:
+    """Why something would be made again."""
+    changes = _changes(dataset, seeds, epochs, device, precision)
+    pipeline = _pipeline(profile, changes, results, FIGURES)
+    owners = {f: n for n, info in pipeline.notebooks.items() for f in (n, *info.figures)}
+    if name in owners:
+        print(f"{owners[name]}: {pipeline.pending(owners[name]) or 'up to date'}")
+        return
+    found = {e.name: e for e in pipeline.experiments} | {e.key: e for e in pipeline.experiments}
+    if name not in found:
+        raise unknown("report, figure or experiment", name, [*owners, *list(found)[:3]])
+    state = pipeline.states([found[name]])[found[name]]
+    print(
+        f"{found[name].name}: {'up to date' if state.usable else f'{state.name}, {state.reason}'}"
+    )
+
+
+@app.command()
+def clean(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Trained runs and published reports, too.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    results: Results = RESULTS,
+    figures: Figures = FIGURES,
+) -> None:
+    """Remove what the pipeline made: work files, caches and figures; with --all everything."""
+    parts = ["work", "cache", "failed", ".doit.json"]
+    parts += ["runs", "reports", "runs.parquet"] if everything else []
+    doomed = [p for p in (results / part for part in parts) if p.exists() or p.is_symlink()]
+    doomed += [
+        p for kind in ("png", "svg", "pdf", "csv") for p in sorted(figures.glob(f"*.{kind}"))
+    ]
+    if not doomed:
+        say("nothing to remove")
+        return
+    if not yes:
+        for path in doomed[:12]:
+            say(f"  {path}")
+        if doomed[12:]:
+            say(f"  and {len(doomed) - 12} more")
+        typer.confirm("Remove these?", abort=True, err=True)
+    with _alone(results):
+        for path in doomed:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    say(f"removed {len(doomed)} files and folders")
+
+
+@data_app.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(help="Data sets; all if none.")] = None,
+) -> None:
+    """Which data sets are there and intact; fails if a named one is not."""
+    from ffcore import data
+
+    failed = False
+    for name in names or data.NAMES:
+        found = data.check(name)
+        print(f"{name:14} {found.state:8} {found.detail}")
+        failed |= found.state == "damaged" or (bool(names) and found.state != "ok")
+    if failed:
+        raise typer.Exit(1)
+
+
+@data_app.command()
+def fetch(names: Annotated[list[str], typer.Argument(help="Data sets to download.")]) -> None:
+    """Download data sets, every file checked."""
+    from ffcore import data
+
+    for name in names:
+        if name not in data.NAMES:
+            raise unknown("data set", name, data.NAMES)
+    for name in names:
+        data.fetch(name, progress=say)
+        print(f"{name}: {data.check(name).detail}")
+
+
+def _changes(
+    dataset: str | None, seeds: str | None, epochs: int | None, device: str | None,
+    precision: str | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The overrides of the command line, checked as far as no profile is needed."""
+    from ffcore import data
+
+    if dataset is not None and dataset not in data.NAMES:
+        raise unknown("data set", dataset, data.NAMES)
+    given = dict(dataset=dataset, seeds=_seeds(seeds), epochs=epochs, device=device,
+                 precision=precision)  # fmt: skip
+    return {k: v for k, v in given.items() if v is not None}
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        found: list[int] = []
+        for part in text.split(","):
+            first, dash, last = part.partition("-")
+            found += range(int(first), int(last) + 1) if dash else [int(first)]
+    except ValueError:
+        raise ConfigError(f"seeds {text!r} are no list such as 0,1,2 or 0-9") from None
+    if not found:
+        raise ConfigError(f"seeds {text!r} name no seed")
+    return list(dict.fromkeys(found))
+
+
+def _pipeline(profile: str, changes: dict[str, Any], results: Path, figures: Path) -> Pipeline:
+    from ffcore.stages import Pipeline
+    from ffcore.study import read_profile
+
+    return Pipeline(
+        ROOT, read_profile(profile, changes, ROOT), results, figures,
+        os.environ.get("FFCORE_DATA"), command="python pipeline.py " + " ".join(sys.argv[1:]),
+    )  # fmt: skip
+
+
+def _when(path: Path) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
+
+
+@contextmanager
+def _alone(results: Path) -> Iterator[None]:
+    """Hold the results folder's lock; wait for another pipeline, and say for which."""
+    from filelock import FileLock, Timeout
+
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        owner = results / ".lock.json"
+        lock = FileLock(results / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = json.loads(owner.read_text()) if owner.exists() else {}
+            say(f"waiting for another pipeline in {results} (process {who.get('pid', 'unknown')}: "
+                f"{who.get('command', 'unknown')})")  # fmt: skip
+            lock.acquire()
+        owner.write_text(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv[1:])}))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write to the results folder {results}: {error.strerror or error}; "
+            "make it writable or choose another with --results"
+        ) from None
+    try:
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def main() -> int:
+    """Run the command line; every failure that a user can act on is one message."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        result = app(standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except typer.Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        say("interrupted; what was finished is stored, run the same command again to go on")
+        return 130
+    except FFError as error:
+        say(f"error: {error}")
+        return 1
+    except Exception as error:
+        usage = getattr(error, "format_message", None)
+        if usage is None:
+            raise
+        context = getattr(error, "ctx", None)
+        say(f"error: {usage()}")
+        say(f"try `{context.command_path} --help`" if context else "try `--help`")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

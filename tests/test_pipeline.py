@@ -1,0 +1,243 @@
+"""The command line as a user meets it: each test runs ``pipeline.py`` in a process of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def pipeline(*arguments, code=0, **options):
+    """Run a command; returns what it printed, standard error after standard output."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "pipeline.py"), *map(str, arguments)],
+        capture_output=True, text=True, timeout=300, cwd=ROOT, **options,
+    )  # fmt: skip
+    text = done.stdout + done.stderr
+    assert done.returncode == code, text
+    assert "Traceback" not in text, text
+    return text
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A whole smoke report from nothing: the results and figures folders, and what was said."""
+    folder = tmp_path_factory.mktemp("made")
+    where = ["--results", folder / "results", "--figures", folder / "figures"]
+    said = pipeline("all", "--profile", "smoke", *where)
+    return folder / "results", folder / "figures", where, said
+
+
+def test_all_makes_a_report_from_nothing(made):
+    results, figures, _, said = made
+    index = Path(re.search(r"^(/.*index\.html)$", said, re.M)[1])
+    assert index.is_file() and "smoke" in index.read_text()
+    assert (results / "reports" / "latest" / "index.html").samefile(index)
+    for kind in ("png", "svg", "pdf"):
+        assert (figures / f"rq1_accuracy_grid.{kind}").stat().st_size > 1000
+    manifest = json.loads((index.parent / "manifest.json").read_text())
+    assert set(manifest["files"]) >= {"index.html", "rq1_accuracy.html", "rq2_taxonomy.ipynb",
+                                      "tables/sparsity_theorem1.csv"}  # fmt: skip
+    assert manifest["measured"]["hardware"] and manifest["seeds"] == [0]
+
+
+def test_every_declared_figure_and_table_is_in_the_version(made):
+    results, _, _, _ = made
+    latest = results / "reports" / "latest"
+    listed = pipeline("list")
+    figures = re.findall(r"figure (\S+)", listed)
+    tables = re.findall(r"table  (\S+)", listed)
+    assert len(figures) >= 12 and len(tables) >= 9
+    assert all((latest / "figures" / f"{name}.svg").is_file() for name in figures)
+    assert all((latest / "tables" / f"{name}.csv").is_file() for name in tables)
+
+
+def test_pages_load_nothing_from_outside_and_name_no_path_of_the_machine(made):
+    results, _, _, _ = made
+    for page in (results / "reports" / "latest").glob("*.html"):
+        text = page.read_text()
+        loaded = re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=[\"'](?!data:)([^\"']+)",
+                            text)  # fmt: skip
+        assert [a for a in loaded if re.match(r"(https?:)?//", a)] == []
+        assert str(results) not in text and str(Path.home()) + "/" not in text
+
+
+def test_a_quick_or_smoke_report_says_that_it_is_not_paper_scale(made):
+    results, _, _, _ = made
+    for page in (results / "reports" / "latest").glob("*.html"):
+        assert re.search("not (at )?paper.scale", page.read_text(), re.I), page
+
+
+def test_nothing_to_do_is_quick_and_changes_nothing(made):
+    results, _, where, _ = made
+    before = sorted((p, p.stat().st_mtime_ns) for p in (results / "reports").rglob("*"))
+    said = pipeline("all", "--profile", "smoke", *where)
+    assert "notebook" not in said and "training" not in said
+    assert sorted((p, p.stat().st_mtime_ns) for p in (results / "reports").rglob("*")) == before
+
+
+def test_status_and_why_say_that_all_is_up_to_date(made):
+    results, _, where, _ = made
+    said = pipeline("status", "--profile", "smoke", *where[:2])
+    assert said.count("up to date") == 3 and "missing" not in said and "latest version" in said
+    said = pipeline("why", "rq1_means", "--profile", "smoke", *where[:2])
+    assert said.startswith("rq1_accuracy: up to date")
+
+
+def test_one_figure_is_made_again_without_training(made):
+    results, figures, where, _ = made
+    before = (figures / "rq1_means.png").read_bytes()
+    for kind in ("png", "svg", "pdf"):
+        (figures / f"rq1_means.{kind}").unlink()
+    runs = sorted(p.stat().st_mtime_ns for p in (results / "runs").iterdir())
+    said = pipeline("figure", "rq1_means", "--profile", "smoke", *where)
+    assert "rq1_means.png" in said
+    assert (figures / "rq1_means.png").read_bytes() == before
+    assert sorted(p.stat().st_mtime_ns for p in (results / "runs").iterdir()) == runs
+
+
+def test_a_damaged_run_is_named_retrained_and_the_report_is_the_same(made):
+    results, _, where, said = made
+    version = os.readlink(results / "reports" / "latest")
+    victim = next((results / "runs").glob("*/weights.safetensors"))
+    content = bytearray(victim.read_bytes())
+    content[-1] ^= 1
+    victim.write_bytes(content)
+    assert "weights.safetensors" in pipeline("status", "--profile", "smoke", *where[:2])
+    said = pipeline("all", "--profile", "smoke", *where)
+    assert "damaged" in said and "trained 1 " in said
+    assert os.readlink(results / "reports" / "latest") == version
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["all", "--profil", "smoke"], "--profile"),
+        (["al"], "No such command 'al'"),
+        (["all", "--profile", "smok"], "unknown profile 'smok'; choose .* did you mean 'smoke'"),
+        (["train", "--dataset", "mnits"], "unknown data set 'mnits'; .* did you mean 'mnist'"),
+        (["train", "--norm", "l3"], "unknown norm 'l3'; choose"),
+        (["figure", "rq1_mean"], "unknown figure 'rq1_mean'; .* did you mean 'rq1_means'"),
+        (["report", "rq1"], "unknown report 'rq1'"),
+        (["why", "rq1_accuracx"], "did you mean 'rq1_accuracy'"),
+        (["train", "--seeds", "one"], "seeds 'one' are no list such as 0,1,2 or 0-9"),
+        (["train", "--epochs", "0"], "epochs is 0"),
+        (["train", "--precision", "fp64"], "choose fp32, tf32 or bf16"),
+        (["data", "check", "mnits"], "unknown data set 'mnits'"),
+    ],
+)
+def test_a_wrong_word_gets_one_clear_message_and_a_non_zero_exit(tmp_path, arguments, message):
+    extra = ["--results", str(tmp_path)] if arguments[0] in ("train", "figure", "report") else []
+    expected = 2 if arguments[0] == "al" or "--profil" in arguments else 1
+    said = pipeline(*arguments, *extra, code=expected)
+    assert re.search(message, said), said
+    assert len(said.splitlines()) <= 4
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_a_wrong_profile_file_names_the_key(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("title: x\nrq1: [{datasets: [digits], nrom: [l2]}]\nsparsity: []\n")
+    said = pipeline("train", "--profile", path, "--results", tmp_path / "r", code=1)
+    assert "unknown key 'rq1.0.nrom'; did you mean 'norm'" in said
+    path.write_text("title: [")
+    assert "not valid YAML" in pipeline("train", "--profile", path, code=1)
+
+
+def test_a_report_without_runs_names_the_command_that_trains_them(tmp_path):
+    said = pipeline("report", "--profile", "smoke", "--results", tmp_path, code=1)
+    assert "python pipeline.py train --profile smoke" in said
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_missing_data_set_names_the_folder_and_the_command(tmp_path):
+    said = pipeline("data", "check", "kmnist", code=1, env={**os.environ, "FFCORE_DATA": tmp_path})
+    assert "kmnist" in said and "python pipeline.py data fetch kmnist" in said
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign"])
+def test_a_damaged_data_file_is_named_and_nothing_is_trained(tmp_path, damage):
+    folder = tmp_path / "data" / "mnist"
+    folder.mkdir(parents=True)
+    for part, size in (("train-images-idx3", 100), ("train-labels-idx1", 50),
+                       ("t10k-images-idx3", 100), ("t10k-labels-idx1", 50)):  # fmt: skip
+        content = b"GIF89a not an IDX file" if damage == "foreign" else bytes([0, 0, 8, 3]) * size
+        (folder / f"{part}-ubyte").write_bytes(content)
+    said = pipeline(
+        "train", "--profile", "smoke", "--dataset", "mnist", "--results", tmp_path / "results",
+        code=1, env={**os.environ, "FFCORE_DATA": str(tmp_path / "data")},
+    )  # fmt: skip
+    assert "train-images-idx3-ubyte" in said
+    assert not list((tmp_path / "results").glob("runs/[0-9a-f]*"))
+
+
+def test_an_unwritable_results_folder_is_one_clear_message(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    said = pipeline("train", "--profile", "smoke", "--results", tmp_path / "file", code=1)
+    assert "cannot write to the results folder" in said and "--results" in said
+
+
+def interrupted(arguments, when, sign=signal.SIGINT):
+    """Start a command, send it a signal once ``when`` is true; returns exit code and output."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "pipeline.py"), *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not when() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, sign)
+    text = process.communicate(timeout=60)[0]
+    return process.returncode, text
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_keeps_what_was_done_and_the_next_goes_on(tmp_path, sign):
+    arguments = ["train", "--profile", "smoke", "--epochs", "40", "--results", tmp_path]
+    runs = tmp_path / "runs"
+    code, said = interrupted(arguments, lambda: any(runs.glob("[0-9a-f]*/run.json")), sign)
+    assert code == 130 and "Traceback" not in said, said
+    assert "are stored; run again to go on" in said
+    kept = {p.parent.name: p.stat().st_mtime_ns for p in runs.glob("[0-9a-f]*/run.json")}
+    assert kept and not list(runs.glob(".writing-*"))
+    pipeline(*arguments)
+    after = {p.parent.name: p.stat().st_mtime_ns for p in runs.glob("[0-9a-f]*/run.json")}
+    assert kept.items() <= after.items() and len(after) == 13
+
+
+def test_an_interrupted_notebook_leaves_no_report_and_the_next_all_completes(made, tmp_path):
+    results, _, _, _ = made
+    (tmp_path / "runs").symlink_to(results / "runs")
+    where = ["--results", tmp_path, "--figures", tmp_path / "figures"]
+    arguments = ["report", "rq1_accuracy", "--profile", "smoke", *where]
+    code, said = interrupted(arguments, lambda: any(tmp_path.glob("work/*/.building-*")))
+    assert code == 130 and "Traceback" not in said, said
+    assert not list(tmp_path.glob("reports/*")) and not list(tmp_path.glob("work/*/rq1*"))
+    pipeline(*arguments)
+    assert (tmp_path / "reports" / "latest" / "rq1_accuracy.html").is_file()
+
+
+def test_help_is_on_every_command():
+    said = pipeline("--help")
+    commands = ("all", "train", "report", "figure", "list", "status", "why", "clean", "data")
+    assert all(c in said for c in commands)
+    for command in commands:
+        assert "Usage" in pipeline(command, "--help")
+
+
+def test_clean_removes_what_was_made_and_nothing_else(made):
+    results, figures, where, _ = made
+    keep = figures / "notes.txt"
+    keep.write_text("mine")
+    pipeline("clean", "--yes", *where)
+    assert not (results / "work").exists() and not list(figures.glob("*.png"))
+    assert keep.exists() and list((results / "runs").glob("[0-9a-f]*"))
+    assert (results / "reports" / "latest" / "index.html").exists()

@@ -1,0 +1,180 @@
+"""What holds the project together: import arrows, pins, notebooks, files that users rely on."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ffcore import digests
+from ffcore.profiles import make_profile
+from ffcore.study import read_profile
+
+ROOT = Path(__file__).parent.parent
+EVERYONE = {"errors"}
+# DESIGN 7: data flows one way. What a module may import from ffcore, beside ffcore.errors.
+ARROWS = {
+    "config": set(),
+    "profiles": {"config"},
+    "sources": set(),
+    "formats": {"sources"},
+    "download": {"sources"},
+    "data": {"sources", "formats", "download"},
+    "labels": set(),
+    "goodness": set(),
+    "network": {"config", "labels", "goodness"},
+    "train": {"config", "data", "labels", "network"},
+    "measures": set(),
+    "topology": set(),
+    "taxonomy": {"measures", "topology"},
+    "sparsity": {"labels"},
+    "sparsity_runs": {"config", "data", "labels", "sparsity"},
+    "store": {"config"},
+    "published": {"config"},
+    "digests": set(),
+    "catalogue": set(),
+    "cleaning": {"catalogue", "outputs"},
+    "execution": {"catalogue", "cleaning"},
+    "outputs": set(),
+    "notebooks": {"catalogue", "cleaning", "digests", "execution", "outputs"},
+    "pages": {"catalogue", "outputs"},
+    "reports": {"catalogue", "digests", "notebooks", "outputs", "pages"},
+    "study": {"config", "profiles", "data", "digests", "published", "store"},
+    "rq1": {"config", "published", "store", "study"},
+    "rq2": {"config", "measures", "published", "store", "study", "taxonomy", "topology", "train"},
+    "theorems": {"config", "data", "published", "sparsity", "store", "study"},
+    "plots": {"config"},
+    "plots_latents": {"plots"},
+    "plots_sparsity": {"plots"},
+    "console": set(),
+    "doing": set(),
+    "workers": {"config", "data", "digests", "sparsity_runs", "train"},
+    "stages": {"catalogue", "config", "console", "data", "digests", "doing", "notebooks",
+               "profiles", "reports", "store", "train", "workers"},
+}  # fmt: skip
+
+
+def direct_imports() -> dict[str, set[str]]:
+    modules = digests._modules(ROOT / "ffcore")
+    return {
+        name.partition(".")[2]: {
+            m.partition(".")[2] for m in digests._direct(digests._parse(path), name, modules)
+        }
+        for name, path in modules.items()
+        if name != "ffcore"
+    }
+
+
+def test_modules_import_only_along_the_arrows():
+    found = direct_imports()
+    assert set(found) == set(ARROWS), "a new module needs its row in ARROWS"
+    wrong = {
+        name: sorted(imports - ARROWS[name] - EVERYONE - {name})
+        for name, imports in found.items()
+        if imports - ARROWS[name] - EVERYONE - {name}
+    }
+    assert not wrong, f"imports against the arrows: {wrong}"
+
+
+def test_a_new_arrow_would_be_noticed(tmp_path):
+    """The check above sees an import wherever it stands in a module."""
+    package = tmp_path / "ffcore"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "goodness.py").write_text("def f():\n    from ffcore import network\n")
+    (package / "network.py").touch()
+    modules = digests._modules(package)
+    tree = digests._parse(package / "goodness.py")
+    assert digests._direct(tree, "ffcore.goodness", modules) == {"ffcore.network"}
+
+
+def test_arrows_have_no_circle():
+    reached: dict[str, set[str]] = {}
+
+    def below(name: str, path: tuple[str, ...] = ()) -> set[str]:
+        assert name not in path, f"circle: {' → '.join((*path, name))}"
+        if name not in reached:
+            steps = ARROWS.get(name, set())
+            reached[name] = steps.union(*(below(m, (*path, name)) for m in steps))
+        return reached[name]
+
+    for name in ARROWS:
+        below(name)
+
+
+def test_modules_stay_small():
+    lengths = {p.name: len(p.read_text().splitlines()) for p in (ROOT / "ffcore").glob("*.py")}
+    assert {n: k for n, k in lengths.items() if k > 400} == {}
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_environment_yml_has_the_pins_of_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (pip,) = [d["pip"] for d in environment["dependencies"] if isinstance(d, dict)]
+    assert sorted(pip) == sorted(project()["dependencies"])
+    (python,) = [d for d in environment["dependencies"] if str(d).startswith("python")]
+    assert python == f"python{project()['requires-python']}"
+
+
+def test_the_torch_range_admits_the_versions_that_we_promise():
+    from packaging.requirements import Requirement
+
+    (torch,) = [r for r in map(Requirement, project()["dependencies"]) if r.name == "torch"]
+    assert all(v in torch.specifier for v in ("2.11.0", "2.13.0", "2.13.0+cpu"))
+
+
+def test_citation_names_both_papers():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    found = {i["value"] for r in citation["references"] for i in r["identifiers"]}
+    assert found == {"arXiv:2408.09210", "arXiv:2311.05667"}
+    assert citation["version"] == project()["version"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "profiles").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_profile_is_valid_and_only_paper_claims_paper_scale(path):
+    profile = read_profile(path.stem, root=ROOT)
+    assert profile.networks() and profile.sparsity_runs()
+    assert profile.paper_scale == (path.stem == "paper")
+
+
+def test_the_paper_profile_is_the_published_grid():
+    experiments = read_profile("paper", root=ROOT).networks()
+    assert {e.dataset for e in experiments} == {"mnist", "kmnist", "fashion-mnist", "cifar-10"}
+    assert len([e for e in experiments if e.dataset == "mnist" and e.seed == 0]) >= 108
+    for e in experiments:
+        cifar = e.dataset == "cifar-10"
+        assert e.widths == ((2000, 2000) if cifar else (1000, 1000))
+        assert (e.epochs, e.patience) == ((100, 10) if cifar else (50, 0))
+        assert (e.batch_size, e.learning_rate, e.label_embedding) == (512, 1e-3, "appended")
+
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_are_thin_and_stripped(path):
+    cells = json.loads(path.read_text())["cells"]
+    code = [c for c in cells if c["cell_type"] == "code"]
+    source = "\n".join("".join(c["source"]) for c in code)
+    assert all(not c["outputs"] and c["execution_count"] is None for c in code)
+    assert not re.search(r"^\s*(def|class) ", source, re.M)
+    assert "train(" not in source
+    words = sum(len("".join(c["source"]).split()) for c in cells if c["cell_type"] == "markdown")
+    assert words > 200, "prose with evidence, not evidence alone"
+
+
+def test_the_readme_has_the_commands_that_ci_and_users_run():
+    readme = (ROOT / "README.md").read_text()
+    assert "pip install -e . && python pipeline.py all" in readme
+    assert "pip install -e '.[test]' && pytest" in readme
+    assert "pip install -e '.[test]' && pytest" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_no_profile_key_hides_behind_a_default(tmp_path):
+    values = yaml.safe_load((ROOT / "profiles" / "quick.yaml").read_text())
+    assert make_profile(values, "quick").rq2.images == values["rq2"]["images"]

@@ -1,0 +1,55 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ffcore import workers
+from ffcore.config import SparsityExperiment
+from ffcore.errors import ConfigError
+from tests.conftest import tiny
+
+STUDY = SparsityExperiment(dataset="digits", width=32, epochs=1, batch_size=128)
+
+
+def tasks(*experiments):
+    return [workers.Task((e,)) for e in experiments]
+
+
+def test_networks_and_sparsity_studies_come_back_ready_to_store():
+    found = {o.experiment.kind: o for o in workers.run_tasks(tasks(tiny(), STUDY), workers=1)}
+    assert set(found) == {"network", "sparsity"}
+    assert len(found["network"].tables["history"]) == 2
+    assert {"epochs", "samples", "steps"} == set(found["sparsity"].tables)
+    for outcome in found.values():
+        assert workers.expected(outcome.experiment).items() <= outcome.provenance.items()
+        assert outcome.provenance["packages"]["torch"] != "not installed"
+        assert outcome.provenance["threads"] == 1
+
+
+def test_processes_give_bitwise_what_this_process_gives():
+    experiments = [tiny(), tiny(norm="l1"), tiny(activation="tanh")]
+    here = {o.experiment.key: o for o in workers.run_tasks(tasks(*experiments), workers=1)}
+    notes = []
+    for there in workers.run_tasks(tasks(*experiments), tell=notes.append, workers=2):
+        mine = here[there.experiment.key]
+        assert there.tables == mine.tables and there.summary == mine.summary
+        assert all((there.weights[k] == mine.weights[k]).all() for k in mine.weights)
+    assert {n.name for n in notes} <= {e.name for e in experiments} and notes
+
+
+def test_any_executor_of_concurrent_futures_will_do():
+    with ThreadPoolExecutor(1) as pool:
+        found = list(workers.run_tasks(tasks(tiny()), executor=pool))
+    assert [o.experiment for o in found] == [tiny()]
+
+
+def test_a_failing_task_raises_here_and_ends_the_pool():
+    wrong = workers.Task((tiny(precision="tf32"),))
+    with pytest.raises(ConfigError, match="tf32 needs CUDA"):
+        list(workers.run_tasks([wrong, *tasks(tiny(epochs=500))], workers=2))
+
+
+def test_what_a_run_is_made_of_is_named():
+    found = workers.expected(tiny())
+    assert set(found["code"]) == set(workers.NETWORK_CODE)
+    assert workers.expected(STUDY)["code"].keys() == set(workers.SPARSITY_CODE)
+    assert found["data"] != workers.expected(tiny(dataset="mnist"))["data"]
