@@ -340,7 +340,7 @@ def _pipeline(profile: str, changes: dict[str, Any], results: Path, figures: Pat
 
     return Pipeline(
         ROOT, read_profile(profile, changes, ROOT), results, figures,
-        os.environ.get("FFCORE_DATA"), command="python pipeline.py " + " ".join(sys.argv[1:]),
+        os.environ.get("FFCORE_DATA"),
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ PROTOTYPES = {
     "sigmoid-polar": "l2-sum-none-tanh-sigmoid",
     "symmetric-polar": "l2-sum-none-relu-symmetric",
 }
+UNCLEAR = "unclear"  # no structure's rules are fulfilled
 
 
 class Latents:
@@ -86,7 +87,7 @@ def structures(study: Study) -> pd.DataFrame:
 def agreement(frame: pd.DataFrame) -> pd.DataFrame:
     """Confusion of the paper's assignment by family (rows) with the measured structure (columns),
     in networks."""
-    names = [*taxonomy.STRUCTURES, taxonomy.UNCLEAR]
+    names = [*taxonomy.STRUCTURES, UNCLEAR]
     table = pd.crosstab(frame["family"].fillna("none stated"), frame["structure"])
     rows = [n for n in (*names, "none stated") if n in table.index]
     columns = [n for n in names if n in table.columns]
@@ -179,7 +180,7 @@ def _structure(study: Study, run: Run) -> pd.DataFrame:
         )  # fmt: skip
         decision = taxonomy.classify(seen)
         family = taxonomy.family(**{f: getattr(e, f) for f in FACTORS})
-        row = {"structure": decision.structure, "margin": decision.margin,
+        row = {"structure": decision.structure or UNCLEAR, "margin": decision.margin,
                "family": family.structure, "stated": family.stated}  # fmt: skip
         return pd.DataFrame([{**identity(run), **row, **seen}])
 

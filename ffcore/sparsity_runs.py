@@ -135,14 +135,14 @@ def run(
             if not (math.isfinite(loss) and weight.isfinite().all()):
                 raise ConfigError(
                     f"{e.name}: goodness or weights became infinite in epoch {epoch} with rate "
-                    f"{e.rate:g} (learning rate {rate:g}); choose a lower rate"
+                    f"{e.rate:g} (learning rate {rate:g}); choose a lower rate or fewer epochs"
                 )
 
             both = _measure(before, batch.through(gradient), batch.through(weight.detach() - old))
             down = h[:count].T @ batch.positive
             v = batch.positive @ down.T
             if e.optimizer == "sgd":
-                moved = v * (-2 / count * rate)
+                moved = v * (-2 / count * rate)  # exactly such a step: no weights are rounded
             else:
                 lowered, fresh = _copy(old, e.optimizer, rate)
                 lowered.grad = down * (2 / count)

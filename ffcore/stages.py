@@ -44,7 +44,6 @@ class Pipeline:
     results: Path
     figures: Path
     data_folder: str | None = None
-    command: str = "python pipeline.py all"
     reasons: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -111,6 +110,16 @@ class Pipeline:
             )  # fmt: skip
         say(f"notebook {name}: {duration(time.monotonic() - began)}")
         return folder
+
+    @property
+    def _options(self) -> str:
+        """The options that select this profile and its overrides, as one would type them."""
+        profile = self.profile
+        parts = [f"--profile {profile.name}"] if profile.name != "quick" else []
+        for key, value in profile.changes.items():
+            text = ",".join(map(str, value)) if isinstance(value, list) else value
+            parts.append(f"--{key} {text}")
+        return " ".join(parts)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -198,7 +207,7 @@ class Pipeline:
             inputs, [self.work / name for name in names], profile=self.profile,
             results=self.results, figures=self.figures,
             extra={
-                "command": self.command,
+                "command": f"python pipeline.py all {self._options}".strip(),
                 "seeds": sorted({e.seed for e in self.experiments}),
                 "experiments": {e.key: e.name for e in self.experiments},
                 "label": self.profile.label,

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from ffcore import labels, train
-from ffcore.config import FACTORS, Grid
+from ffcore.config import FACTORS
 from ffcore.network import Block, initial_weights
+from ffcore.profiles import Grid
 from tests.conftest import tiny
 from tests.reference import ReferenceNetwork
 
