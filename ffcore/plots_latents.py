@@ -171,7 +171,7 @@ def structure_map(frame: pd.DataFrame) -> Figure:
         if (found := lookup.get((row, column))) is None:
             continue
         colour = STRUCTURES.get(str(found["structure"]), STRUCTURES["unclear"])[1]
-        strength = 0.35 + 0.65 * min(max(found["margin"] / strongest, 0), 1) ** 0.5
+        strength = 0.35 + 0.65 * min(max(np.nan_to_num(found["margin"]) / strongest, 0), 1) ** 0.5
         cell = plt.Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, color=colour, alpha=strength, lw=0)
         axis.add_patch(cell)
         if isinstance(found["family"], str) and found["family"] != found["structure"]:

@@ -40,13 +40,14 @@ class Latents:
 
 
 def latents(study: Study, run: Run) -> Latents:
-    """Latents of the first test images with every candidate label (DESIGN 4)."""
+    """Latents of a sample of test images with every candidate label (DESIGN 4); the same images
+    for every network."""
     experiment = network(run)
     dataset = study.dataset(experiment.dataset)
-    count = min(study.profile.rq2.images, len(dataset.test_images))
-    images = train.image_inputs(dataset.test_images[:count], experiment, dataset.classes)
+    rows = measures.sample_rows(len(dataset.test_images), study.profile.rq2.images, seed=0)
+    images = train.image_inputs(dataset.test_images[rows], experiment, dataset.classes)
     values = train.restore(experiment, run.weights()).latents(images)[0]
-    truth = dataset.test_labels[:count].numpy()
+    truth = dataset.test_labels[rows].numpy()
     return Latents(values.flatten(0, 1).numpy(), truth, dataset.classes)
 
 
@@ -171,12 +172,14 @@ def _measures(study: Study, run: Run) -> pd.DataFrame:
 
 
 def _structure(study: Study, run: Run) -> pd.DataFrame:
+    points = study.profile.rq2.neighbour_points
+
     def compute() -> pd.DataFrame:
         e = network(run)
         found = latents(study, run)
         seen = taxonomy.observables(
             found.values, found.positive, found.image, found.label, found.true_class,
-            e.groups(e.widths[0])[0],
+            e.groups(e.widths[0])[0], points=points,
         )  # fmt: skip
         decision = taxonomy.classify(seen)
         family = taxonomy.family(**{f: getattr(e, f) for f in FACTORS})
@@ -184,7 +187,8 @@ def _structure(study: Study, run: Run) -> pd.DataFrame:
                "family": family.structure, "stated": family.stated}  # fmt: skip
         return pd.DataFrame([{**identity(run), **row, **seen}])
 
-    return study.cached("structure", {"images": study.profile.rq2.images}, __name__, compute, run)
+    inputs = {"points": points, "images": study.profile.rq2.images}
+    return study.cached("structure", inputs, __name__, compute, run)
 
 
 def _balanced(positive: np.ndarray, points: int) -> np.ndarray:

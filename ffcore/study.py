@@ -78,6 +78,7 @@ class Study:
         self.store = Store(self.root / results)
         self.data_folder = data_folder or None
         self._datasets: dict[str, data.Dataset] = {}
+        self._needed: dict[str, dict[str, str]] = {}
 
     @cached_property
     def networks(self) -> list[Run]:
@@ -122,11 +123,13 @@ class Study:
     ) -> pd.DataFrame:
         """A frame kept by content: of parameters, a run's files, and one module's code with all
         that it imports."""
-        needed = {module, *digests.dependencies(module)}
+        if module not in self._needed:
+            modules = sorted({module, *digests.dependencies(module)})
+            self._needed[module] = {m: self._code[m] for m in modules}
         given = {
             **inputs,
             "run": {n: f["sha256"] for n, f in run.files.items()} if run else None,
-            "code": {m: self._code[m] for m in sorted(needed)},
+            "code": self._needed[module],
         }
         return self.store.cached(name, given, compute)
 

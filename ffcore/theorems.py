@@ -8,6 +8,7 @@ import torch
 
 from ffcore import data, published, sparsity
 from ffcore.config import SparsityExperiment
+from ffcore.measures import sample_rows
 from ffcore.store import Run
 from ffcore.study import Study
 
@@ -92,9 +93,10 @@ def kappa(points: int = 721) -> tuple[np.ndarray, np.ndarray]:
 
 
 def angles(study: Study, dataset: str, images: int = 600) -> pd.DataFrame:
-    """Angles of all pairs of the first training images, as the pixels are scaled: ``pixels``,
+    """Angles of all pairs in a sample of training images, as the pixels are scaled: ``pixels``,
     ``angle`` in radians."""
-    raw = study.dataset(dataset).train_images[:images]
+    everything = study.dataset(dataset).train_images
+    raw = everything[sample_rows(len(everything), images, seed=0)]
     upper = torch.triu_indices(len(raw), len(raw), offset=1)
     parts = [
         pd.DataFrame({"pixels": name, "angle": sparsity.angles(scale(raw))[*upper].numpy()})

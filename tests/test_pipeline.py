@@ -201,7 +201,7 @@ def interrupted(arguments, when, sign=signal.SIGINT):
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_training_keeps_what_was_done_and_the_next_goes_on(tmp_path, sign):
-    arguments = ["train", "--profile", "smoke", "--epochs", "40", "--results", tmp_path]
+    arguments = ["train", "--profile", "smoke", "--epochs", "25", "--results", tmp_path]
     runs = tmp_path / "runs"
     code, said = interrupted(arguments, lambda: any(runs.glob("[0-9a-f]*/run.json")), sign)
     assert code == 130 and "Traceback" not in said, said
