@@ -48,6 +48,11 @@ Precision = Annotated[str | None, typer.Option(help="fp32, tf32 or bf16.")]
 Results = Annotated[Path, typer.Option(help="Folder of runs and reports.")]
 Figures = Annotated[Path, typer.Option(help="Folder of the newest figures.")]
 RESULTS, FIGURES = Path("results"), Path("figures")
+THEOREM1 = {
+    "satisfied": "theorem1_positive_satisfied_initial",
+    "at infinite width": "theorem1_positive_satisfied_infinite_initial",
+    "sparsity rose for": "theorem1_positive_rose_initial",
+}
 
 
 @app.command("all")
@@ -87,9 +92,10 @@ def train(
     probability: Annotated[
         str | None, typer.Option(help="Only ffa-sigmoid, sigmoid or symmetric.")
     ] = None,
+    only: Annotated[str | None, typer.Option(help="Only networks or only sparsity.")] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Train what is missing, and show the accuracies. Naming a factor leaves out the rest of the
+    """Train what is missing, and show what came out. Naming a factor leaves out the rest of the
     grid and the sparsity studies."""
     from ffcore.config import FACTORS
 
@@ -102,7 +108,15 @@ def train(
     for factor, value in wanted.items():
         if value not in FACTORS[factor]:
             raise unknown(factor, value, FACTORS[factor])
-    experiments: list[Any] = pipeline.experiments
+    if only not in (None, "networks", "sparsity"):
+        raise unknown("kind of experiment", only, ("networks", "sparsity"))
+    if only == "sparsity" and wanted:
+        raise ConfigError("--only sparsity leaves no network; leave out " + ", ".join(
+            f"--{f}" for f in wanted))  # fmt: skip
+    experiments: list[Any] = [
+        e for e in pipeline.experiments
+        if only is None or (e.kind == "network") == (only == "networks")
+    ]  # fmt: skip
     if wanted:
         experiments = [
             e for e in pipeline.profile.networks()
@@ -123,6 +137,9 @@ def train(
                      if run.summary[k] is not None)  # fmt: skip
             spent = duration(sum(run.seconds.values()))
             print(f"{e.name}: {', '.join(shown)} test accuracy, trained in {spent}")
+        else:
+            shares = [f"{what} {100 * run.summary[key]:.3f} %" for what, key in THEOREM1.items()]
+            print(f"{e.name}: Theorem 1 at initialisation: {', '.join(shares)} of the data")
 
 
 @app.command()

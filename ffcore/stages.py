@@ -87,7 +87,7 @@ class Pipeline:
         if not pending:
             return 0
         self.store.sweep()
-        tasks = self._tasks(pending)
+        tasks = self._tasks(pending, len(experiments))
         began = time.monotonic()
         with self._storing(len(pending), len(tasks)) as (tell, keep):
             for outcome in workers.run_tasks(tasks, tell=tell):
@@ -228,8 +228,13 @@ class Pipeline:
                 f"run `python pipeline.py train --profile {self.profile.name}`"
             )
 
-    def _tasks(self, pending: Sequence[AnyExperiment]) -> list[workers.Task]:
-        """Training tasks; a GPU takes what can train together at once, cores take one each."""
+    def _tasks(self, pending: Sequence[AnyExperiment], asked: int) -> list[workers.Task]:
+        """Training tasks; a GPU takes what can train together at once, cores take one each.
+
+        The threads of a task follow from the number of experiments that were asked for, not from
+        how many of them are pending: sums over threads round differently, and a run that is
+        trained again must come out bitwise the same.
+        """
         from ffcore import train
 
         device = train.choose_device(self.profile.device)
@@ -241,7 +246,7 @@ class Pipeline:
             groups += [[e] for e in same if isinstance(e, SparsityExperiment)]
         # Longest first: a long task that starts last would leave the other cores idle.
         groups.sort(key=_effort, reverse=True)
-        threads = max(1, workers.cores() // len(groups)) if device == "cpu" else 1
+        threads = max(1, workers.cores() // asked) if device == "cpu" else 1
         return [workers.Task(tuple(g), device, self.data_folder, threads) for g in groups]
 
     @contextmanager

@@ -84,6 +84,7 @@ class Store:
         self.results = Path(results)
         self.runs = self.results / "runs"
         self._verified: dict[str, list[int]] | None = None
+        self._newly_verified = False
 
     def state(self, experiment: AnyExperiment, expected: Mapping[str, Any] | None = None) -> State:
         """Whether the run is there, intact, and made by what is expected.
@@ -241,12 +242,13 @@ class Store:
 
     def save_verified(self) -> None:
         """Remember which files were hashed, so that the next start only looks at their times."""
-        if self._verified is None or not self.runs.exists():
+        if not self._newly_verified or not self.runs.exists():
             return
         temporary = self.runs / f".verified.{os.getpid()}.tmp"
         try:
             temporary.write_text(json.dumps(self._verified))
             os.replace(temporary, self.runs / ".verified.json")
+            self._newly_verified = False
         except OSError:
             temporary.unlink(missing_ok=True)  # A cache only: the next start hashes again.
 
@@ -266,6 +268,7 @@ class Store:
         if _sha256(path) != facts["sha256"]:
             raise ValueError(f"{path.name} does not have its recorded checksum")
         self._verified[name] = stamp
+        self._newly_verified = True
 
 
 def summary_table(runs: Iterable[Run]) -> pd.DataFrame:
