@@ -22,7 +22,7 @@ CAPTIONS = "captions.json"
 _STYLE = (
     "<style>.ff-table{max-height:34em;overflow:auto}.ff-table table{border-collapse:collapse}"
     ".ff-table th{position:sticky;top:0;background:#f3f4f6;text-align:left}"
-    ".ff-table td{text-align:left}.ff-table .n{text-align:right}"
+    ".ff-table td{text-align:left;white-space:nowrap}.ff-table .n{text-align:right}"
     ".ff-table th,.ff-table td{padding:.15em .6em;border-bottom:1px solid #ddd}</style>"
 )
 

@@ -128,7 +128,10 @@ class Study:
             self._needed[module] = {m: self._code[m] for m in modules}
         given = {
             **inputs,
-            "run": {n: f["sha256"] for n, f in run.files.items()} if run else None,
+            # The key, too: networks that never learn have the same files and other factors.
+            "run": [run.experiment.key, {n: f["sha256"] for n, f in run.files.items()}]
+            if run
+            else None,
             "code": self._needed[module],
         }
         return self.store.cached(name, given, compute)

@@ -1,0 +1,126 @@
+"""The frames that notebooks show, from real small runs."""
+
+import pandas as pd
+import pytest
+
+from ffcore import published, rq1, rq2, theorems, workers
+from ffcore.config import FACTORS
+from ffcore.errors import StoreError
+from ffcore.store import Store
+from ffcore.study import Study, as_published, identity
+from tests.conftest import tiny
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """The smoke profile, trained in this process."""
+    results = tmp_path_factory.mktemp("study")
+    found = Study("smoke", results=results)
+    store = Store(results)
+    tasks = [workers.Task((e,)) for e in (*found.profile.networks(),
+                                          *found.profile.sparsity_runs())]  # fmt: skip
+    for o in workers.run_tasks(tasks, workers=1):
+        store.save(o.experiment, o.summary, o.tables, o.weights, o.seconds, o.provenance)
+    return found
+
+
+def test_accuracy_has_a_row_a_network_with_the_published_value_beside(study):
+    frame = rq1.accuracy(study)
+    assert len(frame) == len(study.networks) == 11
+    assert (frame["best"] >= frame["last"]).all() and frame["best"].between(0, 100).all()
+    row = frame.set_index(list(FACTORS)).loc[("l2", "sum", "none", "relu", "sigmoid")]
+    theirs = published.best_accuracy().set_index(["dataset", *FACTORS])
+    expected = theirs.loc[("mnist", "l2", "sum", "none", "relu", "sigmoid"), "published_best"]
+    assert row["published_best"] == expected
+    assert row["difference"] == pytest.approx(row["best"] - expected)
+    assert set(frame["verdict"]) == {published.NOT_COMPARABLE}
+
+
+def test_means_are_over_the_configurations_of_a_level(study):
+    frame = rq1.accuracy(study)
+    found = rq1.means(frame, "activation").set_index(["activation", "probability"])
+    part = frame[(frame["activation"] == "tanh") & (frame["probability"] == "symmetric")]
+    assert found.loc[("tanh", "symmetric"), "best_mean"] == pytest.approx(part["best"].mean())
+    assert found["networks"].sum() == len(frame)
+
+
+def test_comparisons_are_paired():
+    rows = [
+        {"dataset": "d", "seed": s, "norm": n, "aggregation": "sum", "inhibition": "none",
+         "activation": "relu", "probability": p, "best": b, "published_best": b + 1}
+        for s, n, base in ((0, "l1", 10.0), (0, "l2", 50.0), (1, "l1", 90.0))
+        for p, b in (("ffa-sigmoid", base), ("sigmoid", base + 2), ("symmetric", base - 1))
+    ]  # fmt: skip
+    found = rq1.comparisons(pd.DataFrame(rows)).set_index(["first", "second"])
+    gap = found.loc[("ffa-sigmoid", "sigmoid")]
+    assert gap["pairs"] == 3 and gap["difference"] == 2 and gap["wins"] == 100
+    assert (gap["low"], gap["high"]) == (2, 2)
+    assert found.loc[("sigmoid", "symmetric"), "difference"] == -3
+
+
+def test_bootstrap_interval_covers_a_known_mean():
+    low, high = rq1.bootstrap_interval(pd.Series(range(101)).to_numpy(float))
+    assert low < 50 < high and 8 < high - low < 14
+
+
+def test_every_class_is_among_the_latents_and_one_in_ten_is_positive(study):
+    found = rq2.latents(study, study.networks[0])
+    assert found.values.shape == (640, 48) and found.positive.mean() == 0.1
+    assert set(found.true_class) == set(range(10))
+    assert (found.positive == (found.label == found.true_class)).all()
+
+
+def test_measures_and_structures_belong_to_their_own_network(study):
+    """Networks that never learn have the same files: their rows must not be each other's."""
+    for frame in (rq2.latent_measures(study), rq2.structures(study)):
+        assert frame["key"].tolist() == [r.experiment.key for r in study.networks]
+        for row, run in zip(frame.to_dict("records"), study.networks, strict=True):
+            assert identity(run).items() <= row.items()
+
+
+def test_what_is_kept_by_content_is_read_back_and_not_made_again(study, monkeypatch):
+    first = rq2.persistence(study, study.networks[0])
+    monkeypatch.setattr(rq2, "latents", None)
+    pd.testing.assert_frame_equal(rq2.persistence(study, study.networks[0]), first)
+
+
+def test_all_five_prototypes_are_in_every_profile(study):
+    assert list(rq2.prototypes(study)) == list(rq2.PROTOTYPES)
+    for name in ("quick", "paper"):
+        found = {e.configuration for e in Study(name).profile.networks()}
+        assert set(rq2.PROTOTYPES.values()) <= found
+
+
+def test_projection_shows_as_many_positives_as_negatives(study):
+    frame = rq2.projection(study, study.networks[0])
+    assert len(frame) == 120 - 60 + min(60, 64) and frame["positive"].mean() == 0.5
+
+
+def test_theorem_tables_carry_the_published_claim_and_a_verdict_that_follows(study):
+    for table, share in ((theorems.theorem1(study), "finite_width"),
+                         (theorems.theorem2(study), "satisfied")):  # fmt: skip
+        for row in table.to_dict("records"):
+            holds = row[share] >= row["published"]
+            if "infinite_width" in row:
+                holds = min(row[share], row["infinite_width"]) >= row["published"]
+            assert row["verdict"] == (theorems.HOLDS if holds else theorems.FAILS)
+    assert len(theorems.theorem2(study)) == 2 * 2 * len(study.sparsity_runs)
+
+
+def test_kappa_is_zero_at_the_ends_and_at_a_right_angle():
+    theta, kappa = theorems.kappa(181)
+    assert abs(kappa[[0, 90, 180]]).max() < 1e-12
+    assert (kappa[1:90] > 0).all() and (kappa[91:180] < 0).all()
+
+
+def test_only_the_papers_settings_count_as_published_conditions():
+    paper = dict(widths=(1000, 1000), epochs=50, batch_size=512, label_size=100, wta_k=15)
+    assert as_published(tiny(dataset="mnist", **paper))
+    assert not as_published(tiny(dataset="mnist", **{**paper, "epochs": 49}))
+    assert not as_published(tiny(dataset="mnist-5k", **paper))
+    assert not as_published(tiny(dataset="cifar-10", **paper))
+
+
+def test_an_empty_store_names_the_command(tmp_path):
+    with pytest.raises(StoreError, match=r"python pipeline\.py train --profile smoke"):
+        rq1.accuracy(Study("smoke", results=tmp_path))
