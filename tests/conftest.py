@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import signal
+
 import pytest
 import torch
 
 from ffcore import data
 from ffcore.config import Experiment, make_experiment
+
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so their children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
