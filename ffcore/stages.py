@@ -36,7 +36,6 @@ class Pipeline:
         root: the project, with ``profiles/`` and ``notebooks/``.
         results, figures: output folders.
         data_folder: the folder of data sets; None for FFCORE_DATA or ``data``.
-        force: run the named notebooks even where nothing changed.
     """
 
     root: Path
@@ -45,6 +44,7 @@ class Pipeline:
     figures: Path
     data_folder: str | None = None
     reasons: dict[str, str] = field(default_factory=dict)
+    _fixed: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @cached_property
     def store(self) -> Store:
@@ -133,16 +133,16 @@ class Pipeline:
 
     def inputs(self, name: str) -> dict[str, Any]:
         """Everything that a report's notebook depends on, by topic, as JSON values."""
-        info = self.notebooks[name]
-        code = digests.code_digests()
-        used = digests.notebook_dependencies(info.path) | {"ffcore.outputs"}
-        return {
-            "profile": json.loads(self.profile.model_dump_json()),
-            "notebook": digests.notebook_digest(info.path),
-            "runs": self.run_digests(),
-            "code": {m: code[m] for m in sorted(used)},
-            "packages": digests.package_versions(NOTEBOOK_PACKAGES),
-        }
+        if name not in self._fixed:
+            path = self.notebooks[name].path
+            used = digests.notebook_dependencies(path) | {"ffcore.outputs"}
+            self._fixed[name] = {
+                "profile": json.loads(self.profile.model_dump_json()),
+                "notebook": digests.notebook_digest(path),
+                "code": {m: workers.code()[m] for m in sorted(used)},
+                "packages": digests.package_versions(NOTEBOOK_PACKAGES),
+            }
+        return {**self._fixed[name], "runs": self.run_digests()}
 
     def run_digests(self) -> dict[str, str]:
         """Name of each stored run of the profile → digest of its files' checksums."""

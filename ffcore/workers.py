@@ -66,9 +66,8 @@ def expected(experiment: Experiment | SparsityExperiment) -> dict[str, Any]:
     from ffcore import data
 
     modules = NETWORK_CODE if experiment.kind == "network" else SPARSITY_CODE
-    code = _code()
     return {
-        "code": {m: code[m][:16] for m in modules},
+        "code": {m: code()[m][:16] for m in modules},
         "data": data.fingerprint(experiment.dataset)[:16],
     }
 
@@ -191,7 +190,8 @@ def _circumstances(task: Task) -> dict[str, Any]:
 
 
 @cache
-def _code() -> dict[str, str]:
+def code() -> dict[str, str]:
+    """Digest of each module's code, as this process started with it."""
     return digests.code_digests()
 
 

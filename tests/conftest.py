@@ -8,7 +8,6 @@ import torch
 from ffcore import data
 from ffcore.config import Experiment, make_experiment
 
-
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so their children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
