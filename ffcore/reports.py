@@ -43,6 +43,7 @@ def publish(
     extra: Mapping[str, Any] | None = None,
     measured: Mapping[str, Any] | None = None,
     notify: Callable[[str], None] | None = None,
+    complete: bool = True,
 ) -> Path:
     """Publish executed notebooks as ``results/reports/<profile>-<12 hex>/``.
 
@@ -61,6 +62,7 @@ def publish(
             ``seeds`` are shown on the index.
         measured: times, durations, hardware: what may differ between equal runs.
         notify: told in one line which files were damaged.
+        complete: whether every report is in it; ``latest`` points to such a version only.
 
     Returns:
         The version's folder.
@@ -101,7 +103,8 @@ def publish(
             parts = _sealed(head) | {"measured": _sealed({**(measured or {}), "created": now})}
             text = json.dumps(parts, indent=1, ensure_ascii=False)
             write_atomically(folder / MANIFEST, text + "\n")
-    _point_latest(results / "reports", version)
+    if complete:
+        _point_latest(results / "reports", version)
     publish_figures(target / "figures", figures)
     return target
 

@@ -7,6 +7,7 @@ of what each stage was made from; the store keeps its own for runs.
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -212,8 +213,9 @@ class Pipeline:
                 "experiments": {e.key: e.name for e in self.experiments},
                 "label": self.profile.label,
             },
-            measured={"hardware": workers.hardware(), "run_seconds": seconds},
-            notify=say,
+            measured={"hardware": workers.hardware(), "run_seconds": seconds,
+                      "revision": _revision(self.root)},
+            notify=say, complete=set(names) == set(self.notebooks),
         )  # fmt: skip
         return folder
 
@@ -361,6 +363,15 @@ def difference(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
         else:
             parts.append(f"{topic} changed")
     return "; ".join(parts)
+
+
+def _revision(root: Path) -> str:
+    """The commit of the checkout, with ``+`` where it has changes; empty without git."""
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def _effort(group: Sequence[AnyExperiment]) -> float:
