@@ -401,6 +401,9 @@ def main() -> int:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+    if folder := os.environ.get("FFCORE_DATA"):
+        # Workers and kernels inherit it, and notebooks run in a folder of their own.
+        os.environ["FFCORE_DATA"] = str(Path(folder).resolve())
     try:
         result = app(standalone_mode=False)
         return result if isinstance(result, int) else 0

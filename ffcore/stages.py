@@ -124,12 +124,12 @@ class Pipeline:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What every notebook is told; ``output`` is added where it is executed."""
+        """What every notebook is told; ``output`` is added where it is executed. Where the data
+        lie is not said but inherited, in FFCORE_DATA: a report does not depend on it."""
         return {
             "profile": self.profile.name,
             "changes": self.profile.changes,
             "results": str(self.results.resolve()),
-            "data_folder": str(Path(self.data_folder).resolve()) if self.data_folder else "",
         }
 
     def inputs(self, name: str) -> dict[str, Any]:
