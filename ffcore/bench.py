@@ -1,0 +1,209 @@
+"""Speed as ratios, measured side by side in one run: the engine, the plain way, the machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ffcore import data, labels, train
+from ffcore.config import Experiment, make_experiment
+from ffcore.errors import ConfigError
+from ffcore.network import Block, initial_weights
+
+WIDTH, BATCH = 1000, 512
+FACTORS: dict[str, Any] = dict(activation="relu", norm="l2", aggregation="sum", inhibition="none",
+                               probability="sigmoid")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement: what, its value and unit, the target where there is one, how it was made."""
+
+    what: str
+    value: float
+    unit: str
+    target: str = ""
+    how: str = ""
+
+
+class PlainNetwork:
+    """One ReLU, ‖h‖₂, sigmoid-probability Polar network trained the usual way, as the published
+    code does it: separate passes for positives and negatives with autograd, activations computed
+    again after each step, a whole forward pass for every candidate label, and the accuracy of
+    every training batch.
+
+    Args:
+        experiment: its widths, seed and learning rate are used.
+        weights: [width, inputs] a layer.
+        table: [classes, size] label patterns.
+    """
+
+    def __init__(self, experiment: Experiment, weights: list[Tensor], table: Tensor) -> None:
+        self.experiment, self.table = experiment, table
+        self.layers = [torch.nn.Linear(w.shape[1], w.shape[0], bias=False) for w in weights]
+        for layer, weight in zip(self.layers, weights, strict=True):
+            layer.weight.data.copy_(weight)
+        self.optimisers = [
+            torch.optim.Adam(layer.parameters(), lr=experiment.learning_rate)
+            for layer in self.layers
+        ]
+
+    def step(self, images: Tensor, right: Tensor, wrong: Tensor) -> float:
+        """Learn from one batch; returns the accuracy on it."""
+        positive = labels.embed(images, right, "appended", self.table)
+        negative = labels.embed(images, wrong, "appended", self.table)
+        for layer, optimiser in zip(self.layers, self.optimisers, strict=True):
+            p = self._probability(torch.relu(layer(positive))).clamp(1e-5, 1 - 1e-5)
+            q = self._probability(torch.relu(layer(negative))).clamp(1e-5, 1 - 1e-5)
+            loss = torch.cat([-torch.log(p), -torch.log(1 - q)]).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            with torch.no_grad():
+                positive = self._normalised(torch.relu(layer(positive)))
+                negative = self._normalised(torch.relu(layer(negative)))
+        return float((self.predict(images) == right).float().mean())
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> Tensor:
+        """[b] int64, the label with the largest sum of P over the layers."""
+        scores = []
+        for label in range(len(self.table)):
+            chosen = torch.full((len(images),), label)
+            inputs = labels.embed(images, chosen, "appended", self.table)
+            total = torch.zeros(len(images))
+            for layer in self.layers:
+                h = torch.relu(layer(inputs))
+                total += self._probability(h)
+                inputs = self._normalised(h)
+            scores.append(total)
+        return torch.stack(scores, dim=1).argmax(dim=1)
+
+    def _groups(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        half = h.shape[1] // 2
+        return h[:, :half], h[:, half:]
+
+    def _probability(self, h: Tensor) -> Tensor:
+        positive, negative = (g.norm(dim=1) for g in self._groups(h))
+        return torch.sigmoid(positive - negative - self.experiment.theta)
+
+    def _normalised(self, h: Tensor) -> Tensor:
+        return torch.cat([g / (g.norm(dim=1, keepdim=True) + 1e-5) for g in self._groups(h)], 1)
+
+
+def measure(dataset: data.Dataset, tell: Callable[[str], None], steps: int = 118
+            ) -> Iterator[Row]:  # fmt: skip
+    """Rows as they are measured, on the CPU with all threads.
+
+    Args:
+        dataset: 28 × 28 images; MNIST for the figures that the README shows.
+        steps: training batches of an epoch that are timed; 118 is all of MNIST.
+    """
+    steps = min(steps, -(-len(dataset.train_images) // BATCH))
+    if steps < 2:
+        raise ConfigError(f"{dataset.name} has too few images to time a step of {BATCH}")
+    base = make_experiment(dataset=dataset.name, **FACTORS, widths=[WIDTH, WIDTH], epochs=1)
+    ready = train.prepare(dataset, base, torch.device("cpu"))
+    rates = {p: machine_rate(p) for p in ("fp32", "bf16")}
+    tell(f"machine: {rates['fp32']:.0f} Gflop/s in fp32, {rates['bf16']:.0f} in bf16")
+    yield Row("matrix products of this machine, fp32", rates["fp32"], "Gflop/s",
+              how="at a step's shapes, all threads")  # fmt: skip
+    yield Row("matrix products of this machine, bf16", rates["bf16"], "Gflop/s")
+    plain_time = plain_epoch(base, ready, steps)
+    tell(f"plain: {sum(plain_time):.1f} s an epoch")
+    yield Row("plain reference, an epoch with evaluation", sum(plain_time), "s",
+              how=f"{steps} training steps with batch accuracy, and the test set")  # fmt: skip
+    for precision, target in (("fp32", "≥ 5"), ("bf16", "≥ 9 with AMX or AVX512-BF16")):
+        experiment = base.model_copy(update={"precision": precision})
+        ours = engine_epoch(experiment, ready, steps)
+        tell(f"engine, {precision}: {sum(ours):.1f} s an epoch")
+        yield Row(f"engine, {precision}, an epoch with evaluation", sum(ours), "s")
+        yield Row(f"engine against plain, {precision}", sum(plain_time) / sum(ours), "×", target)
+        share = step_operations(len(ready.images[0])) * steps / 1e9 / ours[0] / rates[precision]
+        yield Row(f"share of the machine's rate in training, {precision}", 100 * share, "%",
+                  "≥ 85" if precision == "fp32" else "")  # fmt: skip
+    few = max(2, min(4, steps))
+    for members in (1, 6, 18, 54, 108):
+        spent = stack_step(base, ready, members, few)
+        tell(f"{members} networks: {spent * 1e3:.1f} ms a network and step")
+        yield Row(f"step of one of {members} networks", spent * 1e3, "ms",
+                  how="each with its own weights, one after the other")  # fmt: skip
+
+
+def step_operations(inputs: int) -> float:
+    """Floating-point operations of one step of two layers: three image products in layer 1, four
+    products of both halves in layer 2."""
+    return 3 * 2 * BATCH * inputs * WIDTH + 4 * 2 * BATCH * WIDTH * WIDTH
+
+
+def machine_rate(precision: str, seconds: float = 1.5) -> float:
+    """Gflop/s of matrix products [1024, 1000] × [1000, 1000], the largest of a step; the best of
+    several spans, as a rate that the machine can reach."""
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = torch.randn(2 * BATCH, WIDTH).to(kind), torch.randn(WIDTH, WIDTH).to(kind)
+    out, best = a @ b.T, float("inf")
+    stop = time.perf_counter() + seconds
+    while time.perf_counter() < stop:
+        began = time.perf_counter()
+        for _ in range(4):
+            torch.mm(a, b.T, out=out)
+        best = min(best, (time.perf_counter() - began) / 4)
+    return 2 * 2 * BATCH * WIDTH * WIDTH / best / 1e9
+
+
+def engine_epoch(experiment: Experiment, ready: train.Prepared, steps: int) -> tuple[float, float]:
+    """Seconds of ``steps`` training steps and of the evaluation of the test set."""
+    block = train.build([experiment], ready.images.shape[1], ready.classes, torch.device("cpu"))
+    spent = _timed_steps(lambda *batch: block.step(*batch), ready, steps)
+    began = time.perf_counter()
+    train.accuracy(block, ready.test_images, ready.test_labels)
+    return spent, time.perf_counter() - began
+
+
+def plain_epoch(experiment: Experiment, ready: train.Prepared, steps: int) -> tuple[float, float]:
+    """The same of the plain reference, with the same weights, patterns and batches."""
+    table = labels.patterns(ready.classes, "appended", experiment.label_size,
+                            experiment.label_density, labels.generator(0, "patterns"))  # fmt: skip
+    inputs = ready.images.shape[1] + table.shape[1]
+    network = PlainNetwork(experiment, initial_weights(experiment, inputs), table)
+    spent = _timed_steps(network.step, ready, steps)
+    began = time.perf_counter()
+    for start in range(0, len(ready.test_images), train.EVALUATED):
+        network.predict(ready.test_images[start : start + train.EVALUATED])
+    return spent, time.perf_counter() - began
+
+
+def stack_step(base: Experiment, ready: train.Prepared, members: int, steps: int) -> float:
+    """Seconds of a step of one network among ``members``, each with its own weights in memory."""
+    blocks: list[Block] = [
+        train.build([base], ready.images.shape[1], ready.classes, torch.device("cpu"))
+        for _ in range(members)
+    ]
+
+    def step(*batch: Tensor) -> None:
+        for block in blocks:
+            block.step(*batch)
+
+    return _timed_steps(step, ready, steps) / (members * steps)
+
+
+def _timed_steps(
+    step: Callable[[Tensor, Tensor, Tensor], Any], ready: train.Prepared, steps: int
+) -> float:
+    """Seconds of the steps, after two that warm up caches and thread pools."""
+    draw = labels.generator(0, "order", 1)
+    order = torch.randperm(len(ready.images), generator=draw)
+    wrong = labels.wrong_labels(ready.labels[order], ready.classes, draw)
+    spent = 0.0
+    for number in range(-2, steps):
+        part = slice(max(number, 0) * BATCH, (max(number, 0) + 1) * BATCH)
+        rows = order[part]
+        began = time.perf_counter()
+        step(ready.images[rows], ready.labels[rows], wrong[part])
+        spent += (time.perf_counter() - began) * (number >= 0)
+    return spent
