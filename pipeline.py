@@ -46,8 +46,11 @@ Epochs = Annotated[int | None, typer.Option(help="Epochs instead of the profile'
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 Precision = Annotated[str | None, typer.Option(help="fp32, tf32 or bf16.")]
 Results = Annotated[Path, typer.Option(help="Folder of runs and reports.")]
-Figures = Annotated[Path, typer.Option(help="Folder of the newest figures.")]
-RESULTS, FIGURES = Path("results"), Path("figures")
+Figures = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the newest figures; beside other results, with --results."),
+]
+RESULTS, FIGURES, MARKER = Path("results"), Path("figures"), ".ffcore"
 THEOREM1 = {
     "satisfied": "theorem1_positive_satisfied_initial",
     "at infinite width": "theorem1_positive_satisfied_infinite_initial",
@@ -64,7 +67,7 @@ def all_(
     device: Device = None,
     precision: Precision = None,
     results: Results = RESULTS,
-    figures: Figures = FIGURES,
+    figures: Figures = None,
 ) -> None:
     """Do whatever is missing for the profile: data, training, notebooks, report."""
     began = time.monotonic()
@@ -152,7 +155,7 @@ def report(
     device: Device = None,
     precision: Precision = None,
     results: Results = RESULTS,
-    figures: Figures = FIGURES,
+    figures: Figures = None,
 ) -> None:
     """Make a report from stored results, without training."""
     changes = _changes(dataset, seeds, epochs, device, precision)
@@ -173,7 +176,7 @@ def figure(
     device: Device = None,
     precision: Precision = None,
     results: Results = RESULTS,
-    figures: Figures = FIGURES,
+    figures: Figures = None,
 ) -> None:
     """Make single figures again from stored results, in seconds, without training."""
     changes = _changes(dataset, seeds, epochs, device, precision)
@@ -189,13 +192,13 @@ def figure(
 
 
 @app.command("list")
-def list_(profile: ProfileName = "quick", figures: Figures = FIGURES) -> None:
+def list_(profile: ProfileName = "quick", figures: Figures = None) -> None:
     """Reports, their figures and tables."""
     pipeline = _pipeline(profile, {}, RESULTS, figures)
     for name, info in pipeline.notebooks.items():
         print(f"{name}: {info.title}")
         for item in info.figures:
-            made = figures / f"{item}.png"
+            made = pipeline.figures / f"{item}.png"
             state = _when(made) if made.exists() else "not made yet"
             print(f"  figure {item}  ({state})")
         for item in info.tables:
@@ -266,15 +269,23 @@ def clean(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     results: Results = RESULTS,
-    figures: Figures = FIGURES,
+    figures: Figures = None,
 ) -> None:
     """Remove what the pipeline made: work files, caches and figures; with --all everything."""
+    if results.exists() and not (results / MARKER).exists():
+        raise ConfigError(
+            f"{results} was not made by this pipeline (it lacks {MARKER}); nothing was removed"
+        )
+    from ffcore.catalogue import catalogue
+
     parts = ["work", "cache", "failed", ".doit.json"]
     parts += ["runs", "reports", "runs.parquet"] if everything else []
     doomed = [p for p in (results / part for part in parts) if p.exists() or p.is_symlink()]
+    named = [name for info in catalogue(ROOT / "notebooks") for name in info.figures]
     doomed += [
-        p for kind in ("png", "svg", "pdf", "csv") for p in sorted(figures.glob(f"*.{kind}"))
-    ]
+        path for name in named for kind in ("png", "svg", "pdf", "csv")
+        if (path := _figures(figures, results) / f"{name}.{kind}").exists()
+    ]  # fmt: skip
     if not doomed:
         say("nothing to remove")
         return
@@ -351,12 +362,14 @@ def _seeds(text: str | None) -> list[int] | None:
     return list(dict.fromkeys(found))
 
 
-def _pipeline(profile: str, changes: dict[str, Any], results: Path, figures: Path) -> Pipeline:
+def _pipeline(
+    profile: str, changes: dict[str, Any], results: Path, figures: Path | None
+) -> Pipeline:
     from ffcore.stages import Pipeline
     from ffcore.study import read_profile
 
     return Pipeline(
-        ROOT, read_profile(profile, changes, ROOT), results, figures,
+        ROOT, read_profile(profile, changes, ROOT), results, _figures(figures, results),
         os.environ.get("FFCORE_DATA"),
     )  # fmt: skip
 
@@ -372,12 +385,13 @@ def _alone(results: Path) -> Iterator[None]:
 
     try:
         results.mkdir(parents=True, exist_ok=True)
+        (results / MARKER).touch()
         owner = results / ".lock.json"
         lock = FileLock(results / ".lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            who = json.loads(owner.read_text()) if owner.exists() else {}
+            who = _owner(owner)
             say(f"waiting for another pipeline in {results} (process {who.get('pid', 'unknown')}: "
                 f"{who.get('command', 'unknown')})")  # fmt: skip
             lock.acquire()
@@ -394,6 +408,19 @@ def _alone(results: Path) -> Iterator[None]:
         lock.release()
 
 
+def _owner(path: Path) -> dict[str, Any]:
+    """Who holds the lock, as far as it can be read."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _figures(figures: Path | None, results: Path) -> Path:
+    """The folder of figures: as said, else beside the results where those lie elsewhere."""
+    return figures or (FIGURES if results == RESULTS else results / "figures")
+
+
 def main() -> int:
     """Run the command line; every failure that a user can act on is one message."""
 
@@ -405,13 +432,15 @@ def main() -> int:
         # Workers and kernels inherit it, and notebooks run in a folder of their own.
         os.environ["FFCORE_DATA"] = str(Path(folder).resolve())
     try:
-        result = app(standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        code = app(standalone_mode=False)
+        code = code if isinstance(code, int) else 0
     except typer.Exit as done:
-        return done.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        say("interrupted; what was finished is stored, run the same command again to go on")
-        return 130
+        code = done.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except typer.Abort:
+        say("not confirmed; nothing was done")
+        return 1
     except FFError as error:
         say(f"error: {error}")
         return 1
@@ -423,6 +452,9 @@ def main() -> int:
         say(f"error: {usage()}")
         say(f"try `{context.command_path} --help`" if context else "try `--help`")
         return 2
+    if code == 130:
+        say("interrupted; what was finished is stored, run the same command again to go on")
+    return code
 
 
 if __name__ == "__main__":

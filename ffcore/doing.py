@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from doit.cmd_base import TaskLoader2
 from doit.doit_cmd import DoitMain
 from doit.task import dict_to_task
 
+from ffcore.console import say
 from ffcore.errors import FFError, ReportError
 
 
@@ -55,6 +57,7 @@ def run(tasks: Sequence[dict[str, Any]], book: Path) -> None:
     """
     failures: list[BaseException] = []
     book.parent.mkdir(parents=True, exist_ok=True)
+    _set_aside_if_damaged(book)
     guarded = [
         {**task, "actions": [_guard(action, failures) for action in task["actions"]]}
         for task in tasks
@@ -64,6 +67,18 @@ def run(tasks: Sequence[dict[str, Any]], book: Path) -> None:
         raise failures[0]
     if code:
         raise ReportError(f"doit ended with code {code}; if {book} is damaged, delete it")
+
+
+def _set_aside_if_damaged(book: Path) -> None:
+    """A book that cannot be read costs what it knew, not the whole pipeline."""
+    try:
+        damaged = book.exists() and not isinstance(json.loads(book.read_text()), dict)
+    except (OSError, ValueError):
+        damaged = True
+    if damaged:
+        aside = book.with_name(f"{book.name}.damaged")
+        book.replace(aside)
+        say(f"{book} is damaged and was set aside as {aside.name}; notebooks run again")
 
 
 def _guard(action: tuple[Any, list[Any]], failures: list[BaseException]) -> tuple[Any, list[Any]]:

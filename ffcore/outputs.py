@@ -40,7 +40,7 @@ def open_output(
         provenance: JSON values that every figure carries: report, key digest, code revision …
     """
     given = dict(provenance or {})
-    name = str(getattr(profile, "name", profile))
+    name = str(getattr(profile, "label", profile))
     paper_scale = bool(getattr(profile, "paper_scale", given.get("paper_scale", False)))
     given |= {"profile": name, "paper_scale": paper_scale}
     return Output(Path(output) if output else None, given)
@@ -88,7 +88,8 @@ class Output:
         if not self._provenance["paper_scale"]:
             note = f"{self._provenance['profile']} profile · not paper scale"
             fig.text(1, 0, note, ha="right", va="top", fontsize=6, color="0.4")
-        command = {"command": f"python pipeline.py figure {name}"}
+        options = f" {self._provenance.get('options', '')}".rstrip()
+        command = {"command": f"python pipeline.py figure {name}{options}"}
         record = json.dumps({**command, **self._provenance, "figure": name}, sort_keys=True)
         files = {kind: _render(fig, kind, name, record) for kind in ("png", "svg", "pdf")}
         plt.close(fig)

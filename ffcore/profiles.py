@@ -15,7 +15,6 @@ from ffcore.config import (
     Experiment,
     Inhibition,
     Norm,
-    Positive,
     Probability,
     Seed,
     SparsityExperiment,
@@ -53,11 +52,11 @@ class Latents(BaseModel):
     """How much of a network's latent space RQ2 looks at."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    images: Positive = Field(1024, description="test images; ten latents each, one a label")
-    neighbour_points: Positive = Field(1000, description="latents in the separability sample")
-    tsne_points: Positive = Field(2000, description="latents in a t-SNE projection")
-    h0_points: Positive = Field(5000, description="latents in H0 persistence")
-    h1_points: Positive = Field(500, description="latents in H1 persistence")
+    images: int = Field(1024, ge=20, description="test images; ten latents each, one a label")
+    neighbour_points: int = Field(1000, ge=50, description="latents in the separability sample")
+    tsne_points: int = Field(2000, ge=20, description="latents in a t-SNE projection")
+    h0_points: int = Field(5000, ge=10, description="latents in H0 persistence")
+    h1_points: int = Field(500, ge=10, description="latents in H1 persistence")
 
 
 class Profile(BaseModel):
@@ -74,11 +73,21 @@ class Profile(BaseModel):
     rq2: Latents = Latents()
     sparsity: tuple[dict[str, Any], ...] = Field(min_length=1)
     changes: dict[str, Any] = Field(default_factory=dict, description="command-line overrides")
+    source: str = Field("", description="what --profile was given: a name, or a file's path")
 
     @property
     def label(self) -> str:
         """What every page and figure calls it: the name, and what was overridden."""
         return " ".join([self.name, *(f"{k}={_short(v)}" for k, v in sorted(self.changes.items()))])
+
+    @property
+    def options(self) -> str:
+        """The command-line options that select it; empty for ``quick`` as it is."""
+        named = self.source in ("", self.name)
+        parts = [] if named and self.name == "quick" else [f"--profile {self.name}"]
+        parts = parts if named else [f"--profile {self.name}.yaml"]
+        parts += [f"--{key} {_short(value)}" for key, value in self.changes.items()]
+        return " ".join(parts)
 
     def networks(self) -> list[Experiment]:
         """Every network of the profile once, in the order in which it names them."""
@@ -89,12 +98,15 @@ class Profile(BaseModel):
         return list(dict.fromkeys(build(SparsityExperiment, s) for s in self.sparsity))
 
 
-def make_profile(values: Any, name: str, changes: Mapping[str, Any] | None = None) -> Profile:
+def make_profile(
+    values: Any, name: str, changes: Mapping[str, Any] | None = None, source: str = ""
+) -> Profile:
     """A Profile from parsed YAML, every experiment in it checked.
 
     Args:
         changes: what the command line overrides: ``dataset``, ``seeds``, ``epochs``, ``device``,
             ``precision``. They apply to every grid and study.
+        source: what the user named it by, where that is a file's path.
 
     Raises:
         ConfigError: an unknown key, with the nearest legal one, or an impossible value.
@@ -102,16 +114,21 @@ def make_profile(values: Any, name: str, changes: Mapping[str, Any] | None = Non
     where = f"profile {name!r}, "
     if not isinstance(values, dict):
         raise ConfigError(f"profile {name!r} must be a mapping of keys; it is {values!r:.60}")
-    if "changes" in values:
-        raise ConfigError(f"{where}unknown key 'changes'")
-    profile = build(Profile, {"name": name, **values}, where)
+    for key in ("changes", "source", "name"):
+        if key in values:
+            raise ConfigError(f"{where}unknown key {key!r}")
+    named = {"name": name, "source": source or name}
+    profile = build(Profile, {**named, **values}, where)
     wanted = {k: v for k, v in (changes or {}).items() if v is not None}
     if wanted:
         for key in wanted:
             if key not in CHANGES:
                 raise unknown("override", key, CHANGES)
-        profile = build(Profile, {"name": name, **_override(values, wanted), "changes": wanted})
-    profile.networks(), profile.sparsity_runs()
+        profile = build(Profile, {**named, **_override(values, wanted), "changes": wanted}, where)
+    try:
+        profile.networks(), profile.sparsity_runs()
+    except ConfigError as error:
+        raise ConfigError(f"{where}in the settings of an experiment: {error}") from None
     return profile
 
 
@@ -137,7 +154,8 @@ def _override(values: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, An
     grids = [{**g, "settings": {**g.get("settings", {}), **settings}} for g in grids]
     studies = [{**s, **{k: v for k, v in settings.items() if k == "epochs"}} for s in studies]
     changed = {**values, "rq1": grids, "sparsity": studies}
-    if "epochs" in wanted:
+    usual = {d for g in values["rq1"] for d in g["datasets"]}
+    if "epochs" in wanted or wanted.get("dataset", next(iter(usual))) not in usual:
         changed["paper_scale"] = False
     if "device" in wanted:
         changed["device"] = wanted["device"]

@@ -206,7 +206,7 @@ def _write_pages(
     folder: Path, reports: list[Any], profile: Any, extra: Mapping[str, Any], version: str
 ) -> None:
     scale = "" if profile.paper_scale else " · not paper scale"
-    banner = f"{profile.name} profile{scale}"
+    banner = f"{getattr(profile, 'label', profile.name)} profile{scale}"
     nav = [("Index", "index.html"), *((r["title"], f"{r['name']}.html") for r in reports)]
     for report in reports:
         page = to_html(folder / f"{report['name']}.ipynb", report["title"], nav, banner)

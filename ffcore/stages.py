@@ -23,7 +23,6 @@ from ffcore.errors import StoreError, unknown
 from ffcore.profiles import Profile
 from ffcore.store import State, Store
 
-REPORTS = ("rq1_accuracy", "rq2_taxonomy", "sparsity_theorems")
 NOTEBOOK_PACKAGES = ("matplotlib", "nbconvert", "numpy", "pandas", "papermill", "persim", "ripser",
                      "scikit-learn", "scipy", "seaborn", "torch")  # fmt: skip
 AnyExperiment = Experiment | SparsityExperiment
@@ -113,21 +112,11 @@ class Pipeline:
         return folder
 
     @property
-    def _options(self) -> str:
-        """The options that select this profile and its overrides, as one would type them."""
-        profile = self.profile
-        parts = [f"--profile {profile.name}"] if profile.name != "quick" else []
-        for key, value in profile.changes.items():
-            text = ",".join(map(str, value)) if isinstance(value, list) else value
-            parts.append(f"--{key} {text}")
-        return " ".join(parts)
-
-    @property
     def parameters(self) -> dict[str, Any]:
         """What every notebook is told; ``output`` is added where it is executed. Where the data
         lie is not said but inherited, in FFCORE_DATA: a report does not depend on it."""
         return {
-            "profile": self.profile.name,
+            "profile": self.profile.source,
             "changes": self.profile.changes,
             "results": str(self.results.resolve()),
         }
@@ -143,12 +132,20 @@ class Pipeline:
                 "code": {m: workers.code()[m] for m in sorted(used)},
                 "packages": digests.package_versions(NOTEBOOK_PACKAGES),
             }
-        return {**self._fixed[name], "runs": self.run_digests()}
+        return {**self._fixed[name], "runs": self.run_digests(name)}
 
-    def run_digests(self) -> dict[str, str]:
-        """Name of each stored run of the profile → digest of its files' checksums."""
+    def needed(self, name: str) -> list[AnyExperiment]:
+        """The experiments whose runs a report reads, by what its notebook imports."""
+        used = digests.notebook_dependencies(self.notebooks[name].path)
+        return [
+            *(self.profile.networks() if used & {"ffcore.rq1", "ffcore.rq2"} else []),
+            *(self.profile.sparsity_runs() if "ffcore.theorems" in used else []),
+        ]
+
+    def run_digests(self, name: str) -> dict[str, str]:
+        """Name of each stored run that a report reads → digest of its files' checksums."""
         found = {}
-        for e in self.experiments:
+        for e in self.needed(name):
             if self.store.state(e).usable:
                 files = self.store.load(e).files
                 found[e.name] = digests.digest({n: f["sha256"] for n, f in files.items()})
@@ -158,7 +155,7 @@ class Pipeline:
         """Why a report's notebook would run, or nothing where it is up to date."""
         if not (self.work / name / f"{name}.ipynb").is_file():
             return "not executed yet"
-        return difference(self._book().get(f"notebook:{name}"), self.inputs(name))
+        return difference(self._book().get(self._task_name(name)), self.inputs(name))
 
     def build(self, reports: Sequence[str], train: bool = True) -> None:
         """Run through doit: training, the notebooks of ``reports`` that need it, nothing else.
@@ -172,7 +169,8 @@ class Pipeline:
             if name not in self.notebooks:
                 raise unknown("report", name, self.notebooks)
         if not train:
-            self.require()
+            for name in reports:
+                self.require(name)
         doing.run(self._doit_tasks(reports, train), self.results / ".doit.json")
 
     def figure(self, name: str) -> list[Path]:
@@ -180,7 +178,7 @@ class Pipeline:
         from ffcore import notebooks, reports
 
         info = next(i for i in self.notebooks.values() if name in i.figures)
-        self.require()
+        self.require(info.name)
         with job(f"figure {name}", 1) as progress:
             folder = notebooks.execute(
                 info.path, self.work / f"figure-{name}", self.parameters, only_figure=name,
@@ -200,6 +198,8 @@ class Pipeline:
             if self.store.state(e).usable
         }
         datasets = sorted({e.dataset for e in self.experiments})
+        complete = set(names) == set(self.notebooks)
+        command = "all" if complete else " ".join(["report", *names])
         inputs = {
             "reports": {name: self.inputs(name) for name in names},
             "data": {d: data.fingerprint(d) for d in datasets},
@@ -208,26 +208,36 @@ class Pipeline:
             inputs, [self.work / name for name in names], profile=self.profile,
             results=self.results, figures=self.figures,
             extra={
-                "command": f"python pipeline.py all {self._options}".strip(),
+                "command": f"python pipeline.py {command} {self.profile.options}".strip(),
                 "seeds": sorted({e.seed for e in self.experiments}),
                 "experiments": {e.key: e.name for e in self.experiments},
                 "label": self.profile.label,
             },
-            measured={"hardware": workers.hardware(), "run_seconds": seconds,
+            measured={"hardware": self._hardware(), "run_seconds": seconds,
                       "revision": _revision(self.root)},
-            notify=say, complete=set(names) == set(self.notebooks),
+            notify=say, complete=complete,
         )  # fmt: skip
         return folder
 
-    def require(self) -> None:
-        """Raises StoreError unless every run of the profile is stored and usable."""
-        states = {e: self.store.state(e) for e in self.experiments}
-        lacking = [e for e, s in states.items() if not s.usable]
+    def _hardware(self) -> dict[str, list[str]]:
+        """Where the runs were trained, and where this report is made."""
+        stored = [e for e in self.experiments if self.store.state(e).usable]
+        trained = {self.store.load(e).provenance["hardware"] for e in stored}
+        return {"trained on": sorted(trained), "reported on": [workers.hardware()]}
+
+    def require(self, name: str) -> None:
+        """Raises StoreError unless every run that a report reads is stored and intact; says where
+        runs were made by other code."""
+        states = self.states(self.needed(name))
+        outdated = [s for s in states.values() if s.name == "outdated"]
+        if outdated:
+            say(f"{len(outdated)} of {len(states)} runs are used as they are: {outdated[0].reason}")
+        lacking = [e for e, s in states.items() if not s.usable and s.name != "outdated"]
         if lacking:
             raise StoreError(
                 f"{len(lacking)} of {len(states)} runs of profile {self.profile.label} are not "
                 f"usable, the first is {lacking[0].name}: {states[lacking[0]].reason}; "
-                f"run `python pipeline.py train --profile {self.profile.name}`"
+                f"run `{' '.join(['python pipeline.py train', self.profile.options]).strip()}`"
             )
 
     def _tasks(self, pending: Sequence[AnyExperiment], asked: int) -> list[workers.Task]:
@@ -288,7 +298,7 @@ class Pipeline:
         for name in reports:
             tasks.append(
                 {
-                    "name": f"notebook:{name}",
+                    "name": self._task_name(name),
                     "actions": [(_quiet(self.execute), [name])],
                     "targets": [str(self.work / name / f"{name}.ipynb")],
                     "task_dep": ["train"] if train else [],
@@ -296,6 +306,10 @@ class Pipeline:
                 }
             )
         return tasks
+
+    def _task_name(self, name: str) -> str:
+        """A notebook's entry in doit's book: profiles and overrides have entries of their own."""
+        return f"notebook:{self.work.name}/{name}"
 
     def _book(self) -> dict[str, Any]:
         """What doit noted of each stage's inputs."""

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,8 +209,14 @@ class Store:
             return None
         path = self.results / "runs.parquet"
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        frame.to_parquet(temporary, index=False)
-        os.replace(temporary, path)
+        try:
+            frame.to_parquet(temporary, index=False)
+            os.replace(temporary, path)
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
         return path
 
     def cached(
@@ -236,7 +243,8 @@ class Store:
             frame.to_parquet(temporary, index=False)
             os.replace(temporary, path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise StoreError(f"cannot write {path.parent}: {error.strerror or error}") from None
         return pd.read_parquet(path)
 
@@ -250,7 +258,8 @@ class Store:
             os.replace(temporary, self.runs / ".verified.json")
             self._newly_verified = False
         except OSError:
-            temporary.unlink(missing_ok=True)  # A cache only: the next start hashes again.
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)  # A cache only: the next start hashes again.
 
     def _check_file(self, path: Path, facts: Mapping[str, Any]) -> None:
         """Raise ValueError unless the file has its recorded size and content."""

@@ -53,7 +53,13 @@ def read_profile(
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         words = " ".join(str(error).split())
         raise ConfigError(f"profile {path} is not valid YAML: {words}") from None
-    return make_profile(values, path.stem, changes)
+    source = path.stem if path.parent == folder else str(path.resolve())
+    profile = make_profile(values, path.stem, changes, source)
+    used = {e.dataset for e in profile.networks()} | {e.dataset for e in profile.sparsity_runs()}
+    for dataset in sorted(used):
+        if dataset not in data.NAMES:
+            raise ConfigError(f"profile {path.stem!r}, {unknown('data set', dataset, data.NAMES)}")
+    return profile
 
 
 class Study:
@@ -102,6 +108,7 @@ class Study:
         experiments = [*self.profile.networks(), *self.profile.sparsity_runs()]
         return {
             "label": self.profile.label,
+            "options": self.profile.options,
             "seeds": sorted({e.seed for e in experiments}),
             "experiments": digests.digest(sorted(e.key for e in experiments))[:16],
             "code": digests.digest(self._code)[:16],

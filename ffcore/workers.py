@@ -10,7 +10,7 @@ import platform
 import queue
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context
@@ -25,6 +25,7 @@ NETWORK_CODE = ("ffcore.data", "ffcore.formats", "ffcore.goodness", "ffcore.labe
 SPARSITY_CODE = ("ffcore.data", "ffcore.formats", "ffcore.labels", "ffcore.sparsity",
                  "ffcore.sparsity_runs")  # fmt: skip
 PACKAGES = ("numpy", "pandas", "pyarrow", "safetensors", "torch")
+GRACE = 2.0  # seconds that workers have to stop by themselves
 POLL = 0.2  # seconds between looks at the workers' messages
 
 
@@ -111,21 +112,23 @@ def run_tasks(
         for task in tasks:
             yield from perform(task, tell or (lambda note: None))
         return
-    notes = None
+    notes = stop = None
     pool = executor
     if pool is None:
         context = get_context("spawn")
-        notes = context.Queue()
-        pool = ProcessPoolExecutor(count, context, initializer=_enter, initargs=(notes,))
+        notes, stop = context.Queue(), context.Event()
+        pool = ProcessPoolExecutor(count, context, initializer=_enter, initargs=(notes, stop))
+    waiting: set[Future[list[Outcome]]] = set()
     try:
-        waiting = {pool.submit(perform, task) for task in tasks}
+        waiting |= {pool.submit(perform, task) for task in tasks}
         while waiting:
             done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
             _pass_on(notes, tell)
             for future in done:
                 yield from future.result()
     except BaseException:
-        _stop(pool)
+        if stop is not None:
+            _stop(pool, stop, waiting)
         raise
     finally:
         if executor is None:
@@ -202,17 +205,25 @@ def _dataset(name: str, folder: str | None) -> Any:
     return data.load(name, folder)
 
 
+class _Stopped(Exception):
+    """The parent wants no more results."""
+
+
 _notes: Any = None
+_stop_asked: Any = None
 
 
-def _enter(notes: Any) -> None:
+def _enter(notes: Any, stop: Any) -> None:
     """Set a worker process up: only the parent answers to Ctrl-C, and it hears of the epochs."""
-    global _notes
+    global _notes, _stop_asked
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _notes = notes
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _notes, _stop_asked = notes, stop
 
 
 def _tell(note: Note) -> None:
+    if _stop_asked is not None and _stop_asked.is_set():
+        raise _Stopped
     if _notes is not None:
         _notes.put(note)
 
@@ -227,7 +238,14 @@ def _pass_on(notes: Any, tell: Callable[[Note], None] | None) -> None:
             tell(note)
 
 
-def _stop(pool: Executor) -> None:
-    """End a local pool's processes at once; an interrupted training is not worth waiting for."""
+def _stop(pool: Executor, stop: Any, waiting: set[Future[list[Outcome]]]) -> None:
+    """End a local pool: those that can stop by themselves within a moment, the others by force.
+
+    A process that is ended while it sends its result would leave the pool waiting for the rest.
+    """
+    stop.set()
+    for future in waiting:
+        future.cancel()
+    wait([future for future in waiting if not future.cancelled()], GRACE)
     for process in list((getattr(pool, "_processes", None) or {}).values()):
         process.terminate()

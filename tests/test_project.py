@@ -49,7 +49,8 @@ ARROWS = {
     "plots_latents": {"plots"},
     "plots_sparsity": {"plots"},
     "console": set(),
-    "doing": set(),
+    "doing": {"console"},
+    "bench": {"config", "data", "labels", "network", "train"},
     # It names the modules whose code a run depends on, beside those that it calls.
     "workers": {"config", "data", "digests", "formats", "goodness", "labels", "network",
                 "sparsity", "sparsity_runs", "train"},
