@@ -263,6 +263,28 @@ def why(
 
 
 @app.command()
+def bench(
+    dataset: Annotated[str, typer.Option(help="mnist for the figures that we quote.")] = "mnist",
+    steps: Annotated[int, typer.Option(min=2, help="Training steps timed; 118: an epoch.")] = 118,
+    results: Results = RESULTS,
+) -> None:
+    """Measure speed side by side: the engine, the plain way to train, the bare machine."""
+    from ffcore import bench as benchmark
+    from ffcore import data
+    from ffcore.digests import package_versions
+    from ffcore.workers import hardware
+
+    loaded = data.load(dataset)
+    say(f"{hardware()}; PyTorch {package_versions(['torch'])['torch']}")
+    with _alone(results):
+        rows = []
+        for row in benchmark.measure(loaded, say, steps):
+            rows.append(row)
+            print(f"{row.what:52} {row.value:9.2f} {row.unit:8} {row.target}")
+        benchmark.write(rows, results / "bench.csv", hardware())
+
+
+@app.command()
 def clean(
     everything: Annotated[
         bool, typer.Option("--all", help="Trained runs and published reports, too.")

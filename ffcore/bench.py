@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -133,6 +134,14 @@ def measure(dataset: data.Dataset, tell: Callable[[str], None], steps: int = 118
         tell(f"{members} networks: {spent * 1e3:.1f} ms a network and step")
         yield Row(f"step of one of {members} networks", spent * 1e3, "ms",
                   how="each with its own weights, one after the other")  # fmt: skip
+
+
+def write(rows: list[Row], path: Path, hardware: str) -> None:
+    """The rows as CSV, with hardware and PyTorch version in every row."""
+    import pandas as pd
+
+    frame = pd.DataFrame([asdict(row) for row in rows])
+    frame.assign(hardware=hardware, torch=torch.__version__).to_csv(path, index=False)
 
 
 def step_operations(inputs: int) -> float:

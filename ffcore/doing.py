@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,53 @@ def run(tasks: Sequence[dict[str, Any]], book: Path) -> None:
         raise failures[0]
     if code:
         raise ReportError(f"doit ended with code {code}; if {book} is damaged, delete it")
+
+
+class Inputs:
+    """An up-to-date check for doit on a dictionary of inputs, that can say what changed.
+
+    Args:
+        compute: gives the inputs; called late, when the stages before have run.
+        name: the stage, for ``reasons``.
+        reasons: receives why the stage runs.
+    """
+
+    KEY = "inputs"
+
+    def __init__(
+        self, compute: Callable[[], dict[str, Any]], name: str, reasons: dict[str, str]
+    ) -> None:
+        self._compute, self._name, self._reasons = compute, name, reasons
+
+    def configure_task(self, task: Any) -> None:
+        task.value_savers.append(lambda: {self.KEY: self._compute()})
+
+    def __call__(self, task: Any, values: Mapping[str, Any]) -> bool:
+        why = difference(values.get(self.KEY), self._compute())
+        if not all(Path(target).exists() for target in task.targets):
+            why = "not executed yet"
+        if why:
+            self._reasons[self._name] = why
+            say(f"notebook {self._name} runs: {why}")
+        return not why
+
+
+def difference(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
+    """What changed between two dictionaries of inputs, in words; empty where nothing did."""
+    if not then:
+        return "no record of an earlier run"
+    parts = []
+    for topic in now:
+        old, new = then.get(topic), now[topic]
+        if old == new:
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            names = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+            listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
+            parts.append(f"{topic} changed: {listed}")
+        else:
+            parts.append(f"{topic} changed")
+    return "; ".join(parts)
 
 
 def _set_aside_if_damaged(book: Path) -> None:

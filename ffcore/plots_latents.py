@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ffcore.plots import PROBABILITY, UNITS, canvas, grid_table, label_grid, named
+from ffcore.plots import PROBABILITY, canvas, grid_table, label_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,7 +69,7 @@ def measures_strip(frame: pd.DataFrame) -> Figure:
         axis.set_axisbelow(True)
     handles = [
         plt.Line2D([], [], marker="o", ls="", color="0.3", label="ours"),
-        plt.Line2D([], [], marker="o", ls="", color="0.3", mfc="none", label="published (MNIST)"),
+        plt.Line2D([], [], marker="o", ls="", color="0.3", mfc="none", label="published"),
         plt.Line2D([], [], color="black", lw=1.6, label="median"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
@@ -81,9 +81,9 @@ def projections(frames: Mapping[str, pd.DataFrame], captions: Mapping[str, str])
 
     Args:
         frames: by structure: ``x``, ``y``, ``positive``, ``true_class``.
-        captions: by structure, the configuration that is shown.
+        captions: by structure, what is shown, in two lines.
     """
-    figure, axes = canvas(2, len(frames), 2.1 * len(frames) + 0.9, 4.9)
+    figure, axes = canvas(2, len(frames), 2.1 * len(frames) + 0.9, 5.1)
     for column, (structure, frame) in enumerate(frames.items()):
         upper, lower = axes[0, column], axes[1, column]
         for positive, (_, colour) in sorted(POLARITY.items()):
@@ -92,7 +92,7 @@ def projections(frames: Mapping[str, pd.DataFrame], captions: Mapping[str, str])
                           rasterized=True)  # fmt: skip
         colours = [CLASSES[int(c) % len(CLASSES)] for c in frame["true_class"]]
         lower.scatter(frame["x"], frame["y"], s=3, c=colours, lw=0, alpha=0.8, rasterized=True)
-        upper.set_title(f"{STRUCTURES[structure][0]}\n", fontsize=8.5, loc="center", wrap=True)
+        upper.set_title(f"{STRUCTURES[structure][0]}\n\n", fontsize=8.5, loc="center", wrap=True)
         upper.text(0.5, 1.01, captions[structure], transform=upper.transAxes, ha="center",
                    va="bottom", fontsize=6.5, color="0.35")  # fmt: skip
         for axis in (upper, lower):
@@ -154,10 +154,10 @@ def persistence(frames: Mapping[str, pd.DataFrame]) -> Figure:
 
 def structure_map(frame: pd.DataFrame) -> Figure:
     """The whole grid as a map of measured structures; a fainter cell has a smaller margin, a cross
-    marks where the paper's family says otherwise.
+    marks where the paper states another structure.
 
     Args:
-        frame: factors, ``structure``, ``margin``, ``family``; one seed a configuration.
+        frame: factors, ``structure``, ``margin``, ``family``, ``stated``; one data set and seed.
     """
     figure, axes = canvas(1, 1, 8.2, 5.1)
     axis = axes[0, 0]
@@ -174,7 +174,7 @@ def structure_map(frame: pd.DataFrame) -> Figure:
         strength = 0.35 + 0.65 * min(max(np.nan_to_num(found["margin"]) / strongest, 0), 1) ** 0.5
         cell = plt.Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, color=colour, alpha=strength, lw=0)
         axis.add_patch(cell)
-        if isinstance(found["family"], str) and found["family"] != found["structure"]:
+        if found["stated"] and found["family"] != found["structure"]:
             axis.plot(x + 0.5, y + 0.5, marker="x", color="black", ms=6, mew=1.3)
     axis.set(xlim=(0, margins.shape[1]), ylim=(len(margins), 0))
     label_grid(axis, margins)
@@ -184,13 +184,7 @@ def structure_map(frame: pd.DataFrame) -> Figure:
         plt.Rectangle((0, 0), 1, 1, color=c, label=n) for n, c in STRUCTURES.values()
     ]
     handles += [
-        plt.Line2D([], [], marker="x", ls="", color="black", label="paper's family differs")
+        plt.Line2D([], [], marker="x", ls="", color="black", label="the paper states another")
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure
-
-
-def configuration_caption(configuration: str) -> str:
-    """``l2-sum-none-relu-ffa-sigmoid`` as a reader says it."""
-    norm, aggregation, inhibition, activation, probability = configuration.split("-", 4)
-    return f"{UNITS[activation]}, {named(norm)} {aggregation}, {named(inhibition)}"

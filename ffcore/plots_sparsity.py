@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIDE = {"positive": "#0072B2", "negative": "#D55E00"}
-STUDY = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+STUDY = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A800"]
 
 
 def shares(epochs: pd.DataFrame) -> Figure:
@@ -95,10 +95,13 @@ def sparsity_over_training(epochs: pd.DataFrame) -> Figure:
     figure, axes = canvas(1, 2, 8.4, 3.2, sharey=True)
     part = epochs[(epochs["quantity"] == "sparsity") & (epochs["theorem"] == 2)]
     for axis, side in zip(axes[0], SIDE, strict=True):
-        for colour, study in zip(STUDY, dict.fromkeys(part["study"]), strict=False):
+        for number, study in enumerate(dict.fromkeys(part["study"])):
+            colour, dash = STUDY[number % len(STUDY)], "-" if number < len(STUDY) else "--"
             curve = part[(part["study"] == study) & (part["side"] == side)]
-            axis.plot(curve["epoch"], curve["value"], color=colour, lw=1.8, marker="o", ms=3,
-                      label=study)  # fmt: skip
+            axis.plot(
+                curve["epoch"], curve["value"], color=colour, ls=dash, lw=1.8, marker="o", ms=3,
+                label=study,
+            )  # fmt: skip
         axis.set_title(f"{side} data", fontsize=9.5)
         axis.set(xlabel="epoch (0: before training)")
         whole_numbers(axis)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ffcore import measures, published, taxonomy, topology, train
 from ffcore.config import FACTORS
@@ -86,19 +87,50 @@ def structures(study: Study) -> pd.DataFrame:
 
 
 def agreement(frame: pd.DataFrame) -> pd.DataFrame:
-    """Confusion of the paper's assignment by family (rows) with the measured structure (columns),
-    in networks."""
+    """Confusion of the assignment by family (rows) with the measured structure (columns), in
+    networks; families that the paper states apart from those that are our reading of it."""
     names = [*taxonomy.STRUCTURES, UNCLEAR]
-    table = pd.crosstab(frame["family"].fillna("none stated"), frame["structure"])
-    rows = [n for n in (*names, "none stated") if n in table.index]
+    by = np.where(frame["stated"], "stated by the paper", "our reading")
+    table = pd.crosstab([by, frame["family"]], frame["structure"], rownames=["source", "family"])
     columns = [n for n in names if n in table.columns]
-    return table.loc[rows, columns].reset_index(names="family of the paper")
+    order = {n: i for i, n in enumerate(names)}
+    table = table[columns].reset_index()
+    table["order"] = table["family"].map(order)
+    table = table.sort_values(["source", "order"], ascending=[False, True], ignore_index=True)
+    return table.drop(columns="order")
+
+
+def agreement_rate(frame: pd.DataFrame) -> str:
+    """How often the measured structure is the family, in words, with 95 % Wilson intervals."""
+    parts = []
+    for stated, what in ((True, "that the paper states"), (False, "of our reading")):
+        part = frame[frame["stated"] == stated]
+        if part.empty:
+            continue
+        hits = int((part["structure"] == part["family"]).sum())
+        low, high = stats.binomtest(hits, len(part)).proportion_ci(method="wilson")
+        parts.append(
+            f"{hits} of {len(part)} networks ({100 * hits / len(part):.0f} %, interval "
+            f"{100 * low:.0f} to {100 * high:.0f} %) whose family is one {what}"
+        )
+    return "The measured structure agrees with the family for " + ", and for ".join(parts) + "."
 
 
 def prototypes(study: Study) -> dict[str, Run]:
     """The first stored network of each structure's prototype; those not trained are left out."""
     found = {network(r).configuration: r for r in reversed(study.networks)}
     return {s: found[c] for s, c in PROTOTYPES.items() if c in found}
+
+
+def captions(study: Study) -> dict[str, str]:
+    """What stands over each prototype's picture: its configuration, data set, and the structure
+    that its latents measure as, which need not be the paper's."""
+    measured = structures(study).set_index("key")["structure"]
+    return {
+        s: f"{network(r).dataset}: {network(r).configuration}\nmeasured: "
+        f"{measured[r.experiment.key]}"
+        for s, r in prototypes(study).items()
+    }
 
 
 def projection(study: Study, run: Run, normalised: bool = False) -> pd.DataFrame:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from ffcore import catalogue, digests, workers
+from ffcore import catalogue, digests, doing, workers
 from ffcore.config import Experiment, SparsityExperiment
 from ffcore.console import duration, job, say
 from ffcore.errors import StoreError, unknown
@@ -123,6 +123,10 @@ class Pipeline:
 
     def inputs(self, name: str) -> dict[str, Any]:
         """Everything that a report's notebook depends on, by topic, as JSON values."""
+        return {**self.inputs_of_code(name), "runs": self.run_digests(name)}
+
+    def inputs_of_code(self, name: str) -> dict[str, Any]:
+        """The inputs that stay the same while this process runs: all but the runs."""
         if name not in self._fixed:
             path = self.notebooks[name].path
             used = digests.notebook_dependencies(path) | {"ffcore.outputs"}
@@ -132,13 +136,13 @@ class Pipeline:
                 "code": {m: workers.code()[m] for m in sorted(used)},
                 "packages": digests.package_versions(NOTEBOOK_PACKAGES),
             }
-        return {**self._fixed[name], "runs": self.run_digests(name)}
+        return self._fixed[name]
 
     def needed(self, name: str) -> list[AnyExperiment]:
         """The experiments whose runs a report reads, by what its notebook imports."""
-        used = digests.notebook_dependencies(self.notebooks[name].path)
+        used = self.inputs_of_code(name)["code"]
         return [
-            *(self.profile.networks() if used & {"ffcore.rq1", "ffcore.rq2"} else []),
+            *(self.profile.networks() if used.keys() & {"ffcore.rq1", "ffcore.rq2"} else []),
             *(self.profile.sparsity_runs() if "ffcore.theorems" in used else []),
         ]
 
@@ -155,7 +159,7 @@ class Pipeline:
         """Why a report's notebook would run, or nothing where it is up to date."""
         if not (self.work / name / f"{name}.ipynb").is_file():
             return "not executed yet"
-        return difference(self._book().get(self._task_name(name)), self.inputs(name))
+        return doing.difference(self._book().get(self._task_name(name)), self.inputs(name))
 
     def build(self, reports: Sequence[str], train: bool = True) -> None:
         """Run through doit: training, the notebooks of ``reports`` that need it, nothing else.
@@ -163,8 +167,6 @@ class Pipeline:
         Raises:
             FFError: the first failure, with nothing after it run.
         """
-        from ffcore import doing
-
         for name in reports:
             if name not in self.notebooks:
                 raise unknown("report", name, self.notebooks)
@@ -302,7 +304,7 @@ class Pipeline:
                     "actions": [(_quiet(self.execute), [name])],
                     "targets": [str(self.work / name / f"{name}.ipynb")],
                     "task_dep": ["train"] if train else [],
-                    "uptodate": [Inputs(partial(self.inputs, name), name, self.reasons)],
+                    "uptodate": [doing.Inputs(partial(self.inputs, name), name, self.reasons)],
                 }
             )
         return tasks
@@ -316,7 +318,7 @@ class Pipeline:
         try:
             book = json.loads((self.results / ".doit.json").read_text())
             return {
-                task: values[Inputs.KEY]
+                task: values[doing.Inputs.KEY]
                 for task, values in (
                     (
                         t,
@@ -326,57 +328,10 @@ class Pipeline:
                     )
                     for t, v in book.items()
                 )
-                if Inputs.KEY in values
+                if doing.Inputs.KEY in values
             }
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
-
-
-class Inputs:
-    """An up-to-date check for doit on a dictionary of inputs, that can say what changed.
-
-    Args:
-        compute: gives the inputs; called late, when the stages before have run.
-        name: the stage, for ``reasons``.
-        reasons: receives why the stage runs.
-    """
-
-    KEY = "inputs"
-
-    def __init__(
-        self, compute: Callable[[], dict[str, Any]], name: str, reasons: dict[str, str]
-    ) -> None:
-        self._compute, self._name, self._reasons = compute, name, reasons
-
-    def configure_task(self, task: Any) -> None:
-        task.value_savers.append(lambda: {self.KEY: self._compute()})
-
-    def __call__(self, task: Any, values: Mapping[str, Any]) -> bool:
-        why = difference(values.get(self.KEY), self._compute())
-        if not all(Path(target).exists() for target in task.targets):
-            why = "not executed yet"
-        if why:
-            self._reasons[self._name] = why
-            say(f"notebook {self._name} runs: {why}")
-        return not why
-
-
-def difference(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
-    """What changed between two dictionaries of inputs, in words; empty where nothing did."""
-    if not then:
-        return "no record of an earlier run"
-    parts = []
-    for topic in now:
-        old, new = then.get(topic), now[topic]
-        if old == new:
-            continue
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            names = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
-            listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
-            parts.append(f"{topic} changed: {listed}")
-        else:
-            parts.append(f"{topic} changed")
-    return "; ".join(parts)
 
 
 def _revision(root: Path) -> str:

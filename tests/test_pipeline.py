@@ -151,6 +151,30 @@ def test_a_wrong_profile_file_names_the_key(tmp_path):
     assert "not valid YAML" in pipeline("train", "--profile", path, code=1)
 
 
+def test_a_profile_of_ones_own_makes_a_report(tmp_path):
+    text = (ROOT / "profiles" / "smoke.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(text.replace("epochs: 3", "epochs: 1"))
+    where = ["--results", tmp_path / "results"]
+    said = pipeline("train", "--profile", tmp_path / "mine.yaml", *where)
+    assert said.count("epochs=1") >= 11
+    said = pipeline("report", "rq1_accuracy", "--profile", tmp_path / "mine.yaml", *where)
+    page = Path(re.search(r"^(/.*)index\.html$", said, re.M)[1]) / "rq1_accuracy.html"
+    assert "mine profile · not paper scale" in page.read_text()
+    assert (tmp_path / "results" / "figures" / "rq1_means.png").exists()
+
+
+def test_a_run_that_cannot_be_saved_ends_the_training_at_once(tmp_path):
+    (tmp_path / "runs").write_text("in the way")
+    said = pipeline("train", "--profile", "smoke", "--results", tmp_path, code=1)
+    assert "cannot write the run" in said and "0 of 13 were trained" in said
+
+
+def test_clean_leaves_a_folder_alone_that_it_did_not_make(tmp_path):
+    (tmp_path / "work").mkdir()
+    said = pipeline("clean", "--all", "--yes", "--results", tmp_path, code=1)
+    assert "not made by this pipeline" in said and (tmp_path / "work").exists()
+
+
 def test_a_report_without_runs_names_the_command_that_trains_them(tmp_path):
     said = pipeline("report", "--profile", "smoke", "--results", tmp_path, code=1)
     assert "python pipeline.py train --profile smoke" in said
@@ -220,10 +244,18 @@ def test_an_interrupted_notebook_leaves_no_report_and_the_next_all_completes(mad
     arguments = ["report", "rq1_accuracy", "--profile", "smoke", *where]
     code, said = interrupted(arguments, lambda: any(tmp_path.glob("work/*/.building-*")))
     assert code == 130 and "Traceback" not in said, said
+    assert "interrupted; what was finished is stored" in said
     assert not list(tmp_path.glob("reports/*")) and not list(tmp_path.glob("work/*/rq1*"))
     page = Path(pipeline(*arguments).split()[0]).parent / "rq1_accuracy.html"
     assert page.is_file()
     assert not (tmp_path / "reports" / "latest").exists(), "one report is no complete version"
+
+
+def test_a_damaged_book_costs_only_what_it_knew(made):
+    results, _, where, _ = made
+    (results / ".doit.json").write_text("{bad")
+    said = pipeline("report", "sparsity_theorems", "--profile", "smoke", *where)
+    assert "was set aside" in said and "index.html" in said
 
 
 def test_help_is_on_every_command():

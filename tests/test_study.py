@@ -103,8 +103,36 @@ def test_theorem_tables_carry_the_published_claim_and_a_verdict_that_follows(stu
             holds = row[share] >= row["published"]
             if "infinite_width" in row:
                 holds = min(row[share], row["infinite_width"]) >= row["published"]
-            assert row["verdict"] == (theorems.HOLDS if holds else theorems.FAILS)
+            assert row["verdict"] == theorems.verdict(holds, comparable=False)
     assert len(theorems.theorem2(study)) == 2 * 2 * len(study.sparsity_runs)
+
+
+def test_theorem_1_has_one_row_a_setup_for_it_does_not_know_the_loss(study):
+    assert len(study.sparsity_runs) == 2 and len(theorems.theorem1(study)) == 1
+
+
+def test_studies_that_differ_in_any_setting_have_different_labels(study):
+    labels = {theorems.label(r) for r in study.sparsity_runs}
+    assert len(labels) == 2 and all("width 64" in name for name in labels)
+
+
+def test_a_published_band_gives_a_verdict_under_the_published_conditions(study, monkeypatch):
+    """The smoke networks taken for the paper's: far outside, where ten seeds were published."""
+    monkeypatch.setattr(rq1, "as_published", lambda e: True)
+    frame = rq1.accuracy(study).set_index("configuration")
+    assert frame.loc["l2-sum-none-relu-sigmoid", "verdict"] == published.OUTSIDE
+    assert frame.loc["l2-sum-none-tanh-sigmoid", "verdict"] == published.ONE_SEED
+
+
+def test_agreement_counts_every_network_once_and_stated_families_apart(study):
+    frame = rq2.structures(study)
+    table = rq2.agreement(frame)
+    counted = table.set_index(["source", "family"]).to_numpy().sum()
+    assert counted == len(frame)
+    stated = table[table["source"] == "stated by the paper"]
+    assert stated.drop(columns=["source", "family"]).to_numpy().sum() == frame["stated"].sum()
+    hits = int((frame["structure"] == frame["family"])[frame["stated"]].sum())
+    assert f"{hits} of {frame['stated'].sum()} networks" in rq2.agreement_rate(frame)
 
 
 def test_kappa_is_zero_at_the_ends_and_at_a_right_angle():

@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from ffcore import bench, labels, train
+from ffcore.config import make_experiment
+from ffcore.errors import ConfigError
+from ffcore.network import initial_weights
+from tests.conftest import tiny
+
+
+def test_the_plain_network_learns_what_the_engine_learns(digits):
+    """The two sides of the ratio do the same work: same weights after the same batches."""
+    e = make_experiment(dataset="digits", **bench.FACTORS, widths=(60, 40), epochs=1)
+    ready = train.prepare(digits, e, torch.device("cpu"))
+    block = train.build([e], ready.images.shape[1], 10, torch.device("cpu"))
+    plain = bench.PlainNetwork(e, initial_weights(e, ready.images.shape[1] + 100), block.table)
+    draw = labels.generator(0, "test")
+    for start in range(0, 500, 100):
+        images, right = ready.images[start : start + 100], ready.labels[start : start + 100]
+        wrong = labels.wrong_labels(right, 10, draw)
+        block.step(images, right, wrong)
+        plain.step(images, right, wrong)
+    for name, layer in zip(("layer1", "layer2"), plain.layers, strict=True):
+        torch.testing.assert_close(block.weights(0)[name], layer.weight.data, rtol=2e-4, atol=2e-5)
+    agree = block.predict(ready.test_images)[0] == plain.predict(ready.test_images)
+    assert agree.double().mean() > 0.99
+
+
+def test_operations_of_a_step_are_counted_as_the_products_are_made():
+    expected = 2 * 512 * (3 * 784 * 1000 + 2 * 2 * 1000 * 1000)
+    assert bench.step_operations(784) == expected
+
+
+def test_too_few_images_are_an_error(digits):
+    with pytest.raises(ConfigError, match="too few images"):
+        next(bench.measure(digits, lambda text: None, steps=1))
+
+
+def test_engine_and_plain_reference_are_timed_on_the_same_steps(digits):
+    e = tiny(epochs=1)
+    ready = train.prepare(digits, e, torch.device("cpu"))
+    assert all(t > 0 for t in (*bench.engine_epoch(e, ready, 2), *bench.plain_epoch(e, ready, 2)))
