@@ -243,9 +243,10 @@ def _stop(pool: Executor, stop: Any, waiting: set[Future[list[Outcome]]]) -> Non
 
     A process that is ended while it sends its result would leave the pool waiting for the rest.
     """
+    processes = list((getattr(pool, "_processes", None) or {}).values())
     stop.set()
-    for future in waiting:
-        future.cancel()
-    wait([future for future in waiting if not future.cancelled()], GRACE)
-    for process in list((getattr(pool, "_processes", None) or {}).values()):
-        process.terminate()
+    pool.shutdown(wait=False, cancel_futures=True)
+    wait(waiting, GRACE)
+    for process in processes:
+        if process.is_alive():
+            process.terminate()
