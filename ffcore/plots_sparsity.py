@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -34,7 +35,7 @@ def shares(epochs: pd.DataFrame) -> Figure:
                               & (second["quantity"] == quantity)]  # fmt: skip
                 axis.plot(part["epoch"], 100 * part["value"], color=colour, ls=dash, lw=1.7,
                           marker="o", ms=3)  # fmt: skip
-        axis.set_title(study, fontsize=9)
+        axis.set_title(textwrap.fill(study, 28), fontsize=8.5)
         axis.set(xlabel="epoch (0: before training)", ylim=(-2, 102))
         whole_numbers(axis)
     axes[0, 0].set_ylabel("share of data (%)")
