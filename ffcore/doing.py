@@ -74,16 +74,13 @@ class Inputs:
 
     Args:
         compute: gives the inputs; called late, when the stages before have run.
-        name: the stage, for ``reasons``.
-        reasons: receives why the stage runs.
+        name: the notebook, for the line that says why it runs.
     """
 
     KEY = "inputs"
 
-    def __init__(
-        self, compute: Callable[[], dict[str, Any]], name: str, reasons: dict[str, str]
-    ) -> None:
-        self._compute, self._name, self._reasons = compute, name, reasons
+    def __init__(self, compute: Callable[[], dict[str, Any]], name: str) -> None:
+        self._compute, self._name = compute, name
 
     def configure_task(self, task: Any) -> None:
         task.value_savers.append(lambda: {self.KEY: self._compute()})
@@ -93,7 +90,6 @@ class Inputs:
         if not all(Path(target).exists() for target in task.targets):
             why = "not executed yet"
         if why:
-            self._reasons[self._name] = why
             say(f"notebook {self._name} runs: {why}")
         return not why
 

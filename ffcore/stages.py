@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -43,7 +43,6 @@ class Pipeline:
     results: Path
     figures: Path
     data_folder: str | None = None
-    reasons: dict[str, str] = field(default_factory=dict)
     _fixed: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @cached_property
@@ -53,8 +52,7 @@ class Pipeline:
     @cached_property
     def notebooks(self) -> dict[str, catalogue.NotebookInfo]:
         """The report notebooks by name."""
-        found = {info.name: info for info in catalogue.catalogue(self.root / "notebooks")}
-        return {name: found[name] for name in sorted(found)}
+        return {info.name: info for info in catalogue.catalogue(self.root / "notebooks")}
 
     @property
     def experiments(self) -> list[AnyExperiment]:
@@ -98,18 +96,23 @@ class Pipeline:
 
     def execute(self, name: str) -> Path:
         """Run one report's notebook into the work folder."""
+        began = time.monotonic()
+        folder = self._execute(name, self.work / name, f"notebook {name}")
+        say(f"notebook {name}: {duration(time.monotonic() - began)}")
+        return folder
+
+    def _execute(
+        self, report: str, target: Path, title: str, only_figure: str | None = None
+    ) -> Path:
+        """Run a report's notebook, or what one of its figures needs, with progress."""
         from ffcore import notebooks
 
-        info = self.notebooks[name]
-        began = time.monotonic()
-        with job(f"notebook {name}", 1) as progress:
-            folder = notebooks.execute(
-                info.path, self.work / name, self.parameters,
+        with job(title, 1) as progress:
+            return notebooks.execute(
+                self.notebooks[report].path, target, self.parameters, only_figure=only_figure,
                 failed_folder=self.results / "failed",
                 progress=lambda done, total, text: progress.update(done, text, total),
             )  # fmt: skip
-        say(f"notebook {name}: {duration(time.monotonic() - began)}")
-        return folder
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -131,7 +134,7 @@ class Pipeline:
             path = self.notebooks[name].path
             used = digests.notebook_dependencies(path) | {"ffcore.outputs"}
             self._fixed[name] = {
-                "profile": json.loads(self.profile.model_dump_json()),
+                "profile": self.profile.model_dump(mode="json", exclude={"source"}),
                 "notebook": digests.notebook_digest(path),
                 "code": {m: workers.code()[m] for m in sorted(used)},
                 "packages": digests.package_versions(NOTEBOOK_PACKAGES),
@@ -148,12 +151,10 @@ class Pipeline:
 
     def run_digests(self, name: str) -> dict[str, str]:
         """Name of each stored run that a report reads → digest of its files' checksums."""
-        found = {}
-        for e in self.needed(name):
-            if self.store.state(e).usable:
-                files = self.store.load(e).files
-                found[e.name] = digests.digest({n: f["sha256"] for n, f in files.items()})
-        return found
+        return {
+            run.experiment.name: digests.digest({n: f["sha256"] for n, f in run.files.items()})
+            for run in self.store.usable(self.needed(name))
+        }
 
     def pending(self, name: str) -> str:
         """Why a report's notebook would run, or nothing where it is up to date."""
@@ -177,16 +178,11 @@ class Pipeline:
 
     def figure(self, name: str) -> list[Path]:
         """Make one figure again from stored results; returns its files in the figures folder."""
-        from ffcore import notebooks, reports
+        from ffcore import reports
 
-        info = next(i for i in self.notebooks.values() if name in i.figures)
-        self.require(info.name)
-        with job(f"figure {name}", 1) as progress:
-            folder = notebooks.execute(
-                info.path, self.work / f"figure-{name}", self.parameters, only_figure=name,
-                failed_folder=self.results / "failed",
-                progress=lambda done, total, text: progress.update(done, text, total),
-            )  # fmt: skip
+        report = next(r for r, info in self.notebooks.items() if name in info.figures)
+        self.require(report)
+        folder = self._execute(report, self.work / f"figure-{name}", f"figure {name}", name)
         reports.publish_figures(folder / "figures", self.figures)
         return sorted(self.figures.glob(f"{name}.*"))
 
@@ -194,11 +190,7 @@ class Pipeline:
         """Publish the executed notebooks of these reports as one version; returns its folder."""
         from ffcore import data, reports
 
-        seconds = {
-            e.name: self.store.load(e).seconds
-            for e in self.experiments
-            if self.store.state(e).usable
-        }
+        runs = self.store.usable(self.experiments)
         datasets = sorted({e.dataset for e in self.experiments})
         complete = set(names) == set(self.notebooks)
         command = "all" if complete else " ".join(["report", *names])
@@ -215,17 +207,17 @@ class Pipeline:
                 "experiments": {e.key: e.name for e in self.experiments},
                 "label": self.profile.label,
             },
-            measured={"hardware": self._hardware(), "run_seconds": seconds,
-                      "revision": _revision(self.root)},
+            measured={
+                "hardware": {
+                    "trained on": sorted({r.provenance["hardware"] for r in runs}),
+                    "reported on": [workers.hardware()],
+                },
+                "run_seconds": {r.experiment.name: r.seconds for r in runs},
+                "revision": _revision(self.root),
+            },
             notify=say, complete=complete,
         )  # fmt: skip
         return folder
-
-    def _hardware(self) -> dict[str, list[str]]:
-        """Where the runs were trained, and where this report is made."""
-        stored = [e for e in self.experiments if self.store.state(e).usable]
-        trained = {self.store.load(e).provenance["hardware"] for e in stored}
-        return {"trained on": sorted(trained), "reported on": [workers.hardware()]}
 
     def require(self, name: str) -> None:
         """Raises StoreError unless every run that a report reads is stored and intact; says where
@@ -293,7 +285,7 @@ class Pipeline:
             tasks.append(
                 {
                     "name": "train",
-                    "actions": [(_quiet(self.train), [self.experiments])],
+                    "actions": [(self.train, [self.experiments])],
                     "uptodate": [False],  # The store keeps this stage's book.
                 }
             )
@@ -301,10 +293,10 @@ class Pipeline:
             tasks.append(
                 {
                     "name": self._task_name(name),
-                    "actions": [(_quiet(self.execute), [name])],
+                    "actions": [(self.execute, [name])],
                     "targets": [str(self.work / name / f"{name}.ipynb")],
                     "task_dep": ["train"] if train else [],
-                    "uptodate": [doing.Inputs(partial(self.inputs, name), name, self.reasons)],
+                    "uptodate": [doing.Inputs(partial(self.inputs, name), name)],
                 }
             )
         return tasks
@@ -317,19 +309,8 @@ class Pipeline:
         """What doit noted of each stage's inputs."""
         try:
             book = json.loads((self.results / ".doit.json").read_text())
-            return {
-                task: values[doing.Inputs.KEY]
-                for task, values in (
-                    (
-                        t,
-                        json.loads(v["_values_:"])
-                        if isinstance(v.get("_values_:"), str)
-                        else v.get("_values_:", {}),
-                    )
-                    for t, v in book.items()
-                )
-                if doing.Inputs.KEY in values
-            }
+            return {task: entry["_values_:"].get(doing.Inputs.KEY) for task, entry in book.items()
+                    if "_values_:" in entry}  # fmt: skip
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
@@ -352,12 +333,3 @@ def _effort(group: Sequence[AnyExperiment]) -> float:
         products = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
         total += e.epochs * products * (1.3 if getattr(e, "inhibition", "") == "wta" else 1)
     return total
-
-
-def _quiet(stage: Callable[[Any], Any]) -> Callable[[Any], None]:
-    """A stage whose return value doit does not take for a failure."""
-
-    def action(argument: Any) -> None:
-        stage(argument)
-
-    return action

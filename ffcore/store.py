@@ -122,6 +122,12 @@ class Store:
             raise StoreError(_advice(experiment, state.reason))
         return _as_run(self.runs / experiment.key)
 
+    def usable(self, experiments: Iterable[AnyExperiment]) -> list[Run]:
+        """The runs of those experiments that are stored and intact, in their order."""
+        found = [_as_run(self.runs / e.key) for e in experiments if self.state(e).usable]
+        self.save_verified()
+        return found
+
     def all(self) -> list[Run]:
         """Every intact run, sorted by name; temporary and damaged folders are passed over."""
         found = []

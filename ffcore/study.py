@@ -150,8 +150,7 @@ class Study:
     def _stored(
         self, experiments: Sequence[Experiment | SparsityExperiment], what: str
     ) -> list[Run]:
-        runs = [self.store.load(e) for e in experiments if self.store.state(e).usable]
-        self.store.save_verified()
+        runs = self.store.usable(experiments)
         if not runs:
             raise StoreError(
                 f"none of the {len(experiments)} {what} of profile {self.profile.label} is stored "

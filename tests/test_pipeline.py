@@ -160,6 +160,7 @@ def test_a_profile_of_ones_own_makes_a_report(tmp_path):
     said = pipeline("report", "rq1_accuracy", "--profile", tmp_path / "mine.yaml", *where)
     page = Path(re.search(r"^(/.*)index\.html$", said, re.M)[1]) / "rq1_accuracy.html"
     assert "mine profile · not paper scale" in page.read_text()
+    assert str(tmp_path) not in (page.parent / "manifest.json").read_text()
     assert (tmp_path / "results" / "figures" / "rq1_means.png").exists()
 
 
