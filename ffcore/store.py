@@ -214,15 +214,7 @@ class Store:
         if frame.empty:
             return None
         path = self.results / "runs.parquet"
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            frame.to_parquet(temporary, index=False)
-            os.replace(temporary, path)
-        except OSError as error:
-            raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        _write_frame(frame, path)
         return path
 
     def cached(
@@ -243,15 +235,7 @@ class Store:
             return pd.read_parquet(path)
         except (OSError, ValueError):
             frame = compute()
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            frame.to_parquet(temporary, index=False)
-            os.replace(temporary, path)
-        except OSError as error:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise StoreError(f"cannot write {path.parent}: {error.strerror or error}") from None
+        _write_frame(frame, path)
         return pd.read_parquet(path)
 
     def save_verified(self) -> None:
@@ -342,6 +326,20 @@ def _facts(path: Path) -> dict[str, Any]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """Write a Parquet file so that a reader sees the old one or the new, never a part."""
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame.to_parquet(temporary, index=False)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:
