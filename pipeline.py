@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
 import time
 from collections import Counter
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ffcore.console import duration, say
+from ffcore.console import duration, say, watch_signals
 from ffcore.errors import ConfigError, FFError, unknown
 
 if TYPE_CHECKING:
@@ -445,11 +444,7 @@ def _figures(figures: Path | None, results: Path) -> Path:
 
 def main() -> int:
     """Run the command line; every failure that a user can act on is one message."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
+    watch_signals()
     if folder := os.environ.get("FFCORE_DATA"):
         # Workers and kernels inherit it, and notebooks run in a folder of their own.
         os.environ["FFCORE_DATA"] = str(Path(folder).resolve())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 PLAIN_EVERY = 10.0  # seconds between plain progress lines of one job
 
@@ -50,6 +52,31 @@ def job(title: str, total: int) -> Iterator[Job]:
         yield work
     finally:
         work.close()
+
+
+_interrupted = False
+
+
+def watch_signals() -> None:
+    """Answer SIGINT and SIGTERM with KeyboardInterrupt, and remember them.
+
+    Python drops an exception that a handler raises while a finaliser runs; whoever waits in a loop
+    therefore asks ``stop_if_interrupted``, too.
+    """
+
+    def interrupt(*_: Any) -> None:
+        global _interrupted
+        _interrupted = True
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+
+
+def stop_if_interrupted() -> None:
+    """Raise KeyboardInterrupt where a signal came in since ``watch_signals``."""
+    if _interrupted:
+        raise KeyboardInterrupt
 
 
 def say(text: str) -> None:

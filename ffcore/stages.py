@@ -18,7 +18,7 @@ from typing import Any
 
 from ffcore import catalogue, digests, doing, workers
 from ffcore.config import Experiment, SparsityExperiment
-from ffcore.console import duration, job, say
+from ffcore.console import duration, job, say, stop_if_interrupted
 from ffcore.errors import StoreError, unknown
 from ffcore.profiles import Profile
 from ffcore.store import State, Store
@@ -88,7 +88,7 @@ class Pipeline:
         tasks = self._tasks(pending, len(experiments))
         began = time.monotonic()
         with self._storing(len(pending), len(tasks)) as (tell, keep):
-            for outcome in workers.run_tasks(tasks, tell=tell):
+            for outcome in workers.run_tasks(tasks, tell=tell, poll=stop_if_interrupted):
                 keep(outcome)
         self.store.consolidate()
         say(f"trained {len(pending)} in {duration(time.monotonic() - began)}")

@@ -98,6 +98,7 @@ def run_tasks(
     executor: Executor | None = None,
     tell: Callable[[Note], None] | None = None,
     workers: int | None = None,
+    poll: Callable[[], None] | None = None,
 ) -> Iterator[Outcome]:
     """Outcomes as tasks finish, in any order.
 
@@ -106,6 +107,7 @@ def run_tasks(
             here with all threads.
         tell: called here with what the tasks report.
         workers: processes of the local pool; the number of cores where not given.
+        poll: called several times a second; what it raises ends the work.
     """
     count = min(workers or cores(), len(tasks))
     if executor is None and count <= 1:
@@ -124,6 +126,8 @@ def run_tasks(
         while waiting:
             done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
             _pass_on(notes, tell)
+            if poll:
+                poll()
             for future in done:
                 yield from future.result()
     except BaseException:

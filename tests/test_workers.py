@@ -1,3 +1,4 @@
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -53,3 +54,13 @@ def test_what_a_run_is_made_of_is_named():
     assert set(found["code"]) == set(workers.NETWORK_CODE)
     assert workers.expected(STUDY)["code"].keys() == set(workers.SPARSITY_CODE)
     assert found["data"] != workers.expected(tiny(dataset="mnist"))["data"]
+
+
+def test_a_poll_that_raises_ends_the_pool_long_before_its_tasks():
+    def poll():
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(workers.run_tasks(tasks(tiny(epochs=3000), tiny(epochs=3001)), workers=2, poll=poll))
+    assert time.monotonic() - began < 30
