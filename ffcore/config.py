@@ -16,6 +16,9 @@ Inhibition = Literal["none", "wta"]
 Activation = Literal["relu", "sigmoid", "tanh"]
 Probability = Literal["ffa-sigmoid", "sigmoid", "symmetric"]
 LabelEmbedding = Literal["appended", "corner"]
+Negatives = Literal["wrong", "any"]
+Normalisation = Literal["group", "whole", "none"]
+PassedOn = Literal["after", "before"]
 Precision = Literal["fp32", "tf32", "bf16"]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -94,6 +97,15 @@ class Experiment(Record):
     label_embedding: LabelEmbedding = Field("appended", description="where the label is written")
     label_size: Positive = Field(100, description="length of an appended label pattern")
     label_density: float = Field(0.1, gt=0, lt=1, description="share of ones in a label pattern")
+    negatives: Negatives = Field(
+        "wrong", description="negative labels: wrong ones, or any, which may be the true one"
+    )
+    normalisation: Normalisation = Field(
+        "group", description="what is brought to unit norm before the next layer"
+    )
+    passed_on: PassedOn = Field(
+        "after", description="activations for the next layer: after the layer's step, or before"
+    )
     validation: int = Field(0, ge=0, description="training images held out to select an epoch")
     precision: Precision = Field("fp32", description="number format of the matrix products")
 

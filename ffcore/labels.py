@@ -64,8 +64,11 @@ def embed(images: Tensor, labels: Tensor, embedding: str, table: Tensor) -> Tens
     return torch.cat([rows, image] if embedding == "corner" else [image, rows], dim=1)
 
 
-def wrong_labels(labels: Tensor, classes: int, draw: torch.Generator) -> Tensor:
-    """A label for each datum, uniform over the classes that are not its own.
+def negative_labels(
+    labels: Tensor, classes: int, draw: torch.Generator, negatives: str = "wrong"
+) -> Tensor:
+    """A label for each datum, uniform over the classes that are not its own (``wrong``, as
+    published) or over all (``any``: one in ``classes`` is the true label).
 
     Args:
         labels: [N] int64 in [0, classes), on the CPU.
@@ -78,4 +81,5 @@ def wrong_labels(labels: Tensor, classes: int, draw: torch.Generator) -> Tensor:
     """
     if classes < 2:
         raise ConfigError(f"negative samples need two classes or more; there is {classes}")
-    return (labels + torch.randint(1, classes, labels.shape, generator=draw)) % classes
+    lowest = 1 if negatives == "wrong" else 0
+    return (labels + torch.randint(lowest, classes, labels.shape, generator=draw)) % classes

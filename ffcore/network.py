@@ -8,7 +8,7 @@ positive sample, the negative sample and all candidate labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import prod, sqrt
 
 import torch
 from torch import Tensor
@@ -17,8 +17,10 @@ from ffcore import goodness, labels
 from ffcore.config import Experiment
 
 SHARED = ("dataset", "seed", "widths", "batch_size", "learning_rate", "label_embedding",
-          "label_size", "label_density", "validation", "precision", "epochs")  # fmt: skip
-KIND = ("activation", "norm", "inhibition", "wta_k", "positive_fraction")
+          "label_size", "label_density", "negatives", "validation", "precision",
+          "epochs")  # fmt: skip
+KIND = ("activation", "norm", "inhibition", "wta_k", "positive_fraction", "normalisation",
+        "passed_on")  # fmt: skip
 
 
 class Block:
@@ -42,12 +44,13 @@ class Block:
         first = experiments[0]
         self.experiments = list(experiments)
         self.kind = first
+        self.number = torch.bfloat16 if first.precision == "bf16" else torch.float32
         self.table = table.to(device)
         self.device = device
         self.groups = [first.groups(width) for width in first.widths]
         self.theta = _column([e.theta for e in experiments], device)
         self.alpha = _column([e.alpha for e in experiments], device)
-        self.symmetric = _column([e.probability == "symmetric" for e in experiments], device)
+        self.symmetric = self._rules()
         self.scales = [
             [
                 _column([goodness.aggregation_scale(e.aggregation, n) for e in experiments], device)
@@ -62,7 +65,8 @@ class Block:
         image, label = split_weight(stacked[0], first.label_embedding, size)
         self.layers: list[list[Tensor]] = [[image.contiguous(), label.contiguous()]]
         self.layers += [[w.contiguous()] for w in stacked[1:]]
-        self.optimisers = [self._optimiser(layer) for layer in self.layers]
+        self._space: dict[tuple[str, torch.dtype], Tensor] = {}
+        self._ready()
 
     def step(self, images: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
         """One batch: each layer learns, then passes on what it computes with its new weights.
@@ -74,26 +78,30 @@ class Block:
         Returns:
             [layers, M] losses before each layer's step.
         """
+        images = images.to(self.number)
         chosen = torch.cat([right, wrong])
-        members = torch.nn.functional.one_hot(chosen, len(self.table)).to(images.dtype)
+        members = torch.nn.functional.one_hot(chosen, len(self.table)).to(self.number)
         losses = []
         inputs = images
-        for depth, layer in enumerate(self.layers):
-            h = self._activate(self._first(images, chosen) if depth == 0
-                               else self._product(inputs, layer[0]))  # fmt: skip
+        for depth in range(len(self.layers)):
+            h = self._first(images, chosen) if depth == 0 else self._later(inputs, depth)
+            last = depth + 1 == len(self.layers)
+            early = None
+            if self.kind.passed_on == "before" and not last:
+                early = self._normalise(h.clone(), depth)
             delta, value = self._learn(h, depth)
             losses.append(value)
             if depth == 0:
-                half = len(images)
-                layer[0].grad = self._gradient(delta[:, :half] + delta[:, half:], images)
-                layer[1].grad = (delta.mT @ members) @ self.table
+                self._gradients(delta, images, members)
             else:
-                layer[0].grad = self._gradient(delta, inputs)
+                self._gradient(self.layers[depth][0], delta, inputs)
             self.optimisers[depth].step()
-            if depth + 1 < len(self.layers):
-                h = self._activate(self._first(images, chosen) if depth == 0
-                                   else self._product(inputs, layer[0]))  # fmt: skip
-                inputs = goodness.normalise(h, self.groups[depth][0])
+            self._refresh(depth)
+            if early is not None:
+                inputs = early
+            elif not last:
+                h = self._first(images, chosen) if depth == 0 else self._later(inputs, depth)
+                inputs = self._normalise(h, depth)
         return torch.stack(losses)
 
     @torch.no_grad()
@@ -106,25 +114,46 @@ class Block:
         Returns:
             [M, b, classes].
         """
-        by_image, by_label = self._parts(images)
+        by_image, by_label = self._parts(images.to(self.number))
         columns = []
         for label in range(len(self.table)):
             h = self._activate(by_image + by_label[:, label : label + 1])
-            total = self._probability(h, 0)
-            for depth in range(1, len(self.layers)):
-                inputs = goodness.normalise(h, self.groups[depth - 1][0])
-                h = self._activate(self._product(inputs, self.layers[depth][0]))
-                total = total + self._probability(h, depth)
-            columns.append(total)
+            columns.append(self._probability(h, 0) + self._rest(h))
         return torch.stack(columns, dim=-1)
 
+    @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
         """The label with the largest score; the first one of equals.
+
+        For a single network only those labels pass through the later layers that can still win,
+        most promising first: a layer adds at most 1 to a score, so that a label is out once its
+        first layer is behind the best whole score by more than the number of other layers.
+
+        Args:
+            images: [b, inputs].
 
         Returns:
             [M, b] int64.
         """
-        return self.scores(images).argmax(dim=-1)
+        if len(self.experiments) > 1 or len(self.layers) == 1:
+            return self.scores(images).argmax(dim=-1)
+        count, classes = len(images), len(self.table)
+        by_image, by_label = (part[0] for part in self._parts(images.to(self.number)))
+        h = self._room("first", 1, count, by_image.shape[-1])
+        first = torch.empty(count, classes, device=self.device)
+        for label in range(classes):
+            torch.add(by_image, by_label[label], out=h[0])
+            first[:, label] = self._probability(self._activate(h), 0)[0]
+        scores = torch.full_like(first, -1.0)
+        open_ = torch.ones_like(first, dtype=torch.bool)
+        rows = torch.arange(count, device=self.device)
+        while len(rows):
+            next_best = first[rows].masked_fill_(~open_[rows], -1.0).argmax(dim=1)
+            scores[rows, next_best] = self._total(by_image, by_label, first, rows, next_best)
+            open_[rows, next_best] = False
+            open_ &= first + (len(self.layers) - 1) >= scores.amax(dim=1, keepdim=True)
+            rows = open_.any(dim=1).nonzero()[:, 0]
+        return scores.argmax(dim=1).unsqueeze(0)
 
     @torch.no_grad()
     def latents(self, images: Tensor) -> Tensor:
@@ -136,8 +165,8 @@ class Block:
         Returns:
             [M, b, classes, width].
         """
-        by_image, by_label = self._parts(images)
-        return self._activate(by_image[:, :, None] + by_label[:, None])
+        by_image, by_label = self._parts(images.to(self.number))
+        return self._activate(by_image[:, :, None] + by_label[:, None]).float()
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """A copy on the CPU of one network's tensors: ``patterns`` [classes, size] and
@@ -155,40 +184,95 @@ class Block:
             ours[member] = theirs.to(self.device)
         for depth in range(1, len(self.layers)):
             self.layers[depth][0][member] = weights[f"layer{depth + 1}"].to(self.device)
+        for depth in range(len(self.layers)):
+            self._refresh(depth)
 
     def keep(self, members: Sequence[int]) -> None:
         """Drop the other networks; the state of the optimisers goes along."""
         index = torch.tensor(members, device=self.device)
         self.experiments = [self.experiments[m] for m in members]
-        for name in ("theta", "alpha", "symmetric"):
-            setattr(self, name, getattr(self, name)[index])
+        self.theta, self.alpha, self.symmetric = self.theta[index], self.alpha[index], self._rules()
         self.scales = [[s[index] for s in scales] for scales in self.scales]
-        for depth, layer in enumerate(self.layers):
-            old = self.optimisers[depth]
-            self.layers[depth] = [w[index].contiguous() for w in layer]
-            self.optimisers[depth] = new = self._optimiser(self.layers[depth])
-            for before, after in zip(layer, self.layers[depth], strict=True):
-                state = old.state[before]
-                new.state[after] = {
-                    k: v[index].contiguous() if v.dim() else v for k, v in state.items()
+        before, self.layers = self.layers, [[w[index].contiguous() for w in layer]
+                                            for layer in self.layers]  # fmt: skip
+        states = [o.state for o in self.optimisers]
+        self._ready()
+        for olds, news, state, optimiser in zip(
+            before, self.layers, states, self.optimisers, strict=True
+        ):
+            for old, new in zip(olds, news, strict=True):
+                optimiser.state[new] = {
+                    k: v[index].contiguous() if v.dim() else v for k, v in state[old].items()
                 }
 
-    def _optimiser(self, layer: list[Tensor]) -> torch.optim.Adam:
-        return torch.optim.Adam(layer, lr=self.kind.learning_rate, fused=True)
+    def _rules(self) -> Tensor | bool:
+        """Which networks use the symmetric probability: one answer where all agree."""
+        rules = [e.probability == "symmetric" for e in self.experiments]
+        return rules[0] if len(set(rules)) == 1 else _column(rules, self.device)
+
+    def _ready(self) -> None:
+        """Optimisers for the layers as they are, and the weights in the products' format."""
+        self.optimisers = [
+            torch.optim.Adam(layer, lr=self.kind.learning_rate, fused=True) for layer in self.layers
+        ]
+        self.factors = [layer[0].to(self.number) for layer in self.layers]
+        self._space.clear()
+
+    def _refresh(self, depth: int) -> None:
+        """Bring the products' copy of a layer's weights up to date; in fp32 it is no copy."""
+        if self.factors[depth] is not self.layers[depth][0]:
+            self.factors[depth].copy_(self.layers[depth][0])
+
+    def _room(self, name: str, *shape: int, number: torch.dtype | None = None) -> Tensor:
+        """A tensor to write into, the same memory at every call: fresh memory costs page faults,
+        and a fixed set bounds what a block needs."""
+        number = number or self.number
+        size = prod(shape)
+        flat = self._space.get((name, number))
+        if flat is None or len(flat) < size:
+            flat = self._space[name, number] = torch.empty(size, dtype=number, device=self.device)
+        return flat[:size].view(shape)
 
     def _parts(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The image's and the labels' share of layer 1: [M, b, width] and [M, classes, width]."""
-        image, label = self.layers[0]
-        return self._product(images, image), self.table @ label.mT
+        weight = self.factors[0]
+        by_image = self._room("half", len(weight), len(images), weight.shape[1])
+        _multiply(images, weight.mT, by_image)
+        return by_image, (self.table @ self.layers[0][1].mT).to(self.number)
 
     def _first(self, images: Tensor, chosen: Tensor) -> Tensor:
-        """Pre-activations of layer 1, positives then negatives: [M, 2b, width]."""
+        """Activations of layer 1, positives then negatives: [M, 2b, width]."""
         by_image, by_label = self._parts(images)
-        z = by_label[:, chosen]
-        half = len(images)
-        z[:, :half] += by_image
-        z[:, half:] += by_image
-        return z
+        members, half, width = by_image.shape
+        z = self._room("first", members, 2 * half, width)
+        torch.index_select(by_label, 1, chosen, out=z)
+        z.view(members, 2, half, width).add_(by_image.unsqueeze(1))
+        return self._activate(z)
+
+    def _later(self, inputs: Tensor, depth: int) -> Tensor:
+        """Activations of a later layer: [M, b, width] from inputs [M, b, units before]."""
+        weight = self.factors[depth]
+        # Neighbouring layers must not share memory: a step reads one while it writes the other.
+        h = self._room(f"later{depth % 2}", *inputs.shape[:2], weight.shape[1])
+        _multiply(inputs, weight.mT, h)
+        return self._activate(h)
+
+    def _rest(self, h: Tensor) -> Tensor:
+        """P summed over the later layers, from the first's activations (used up): [M, b]."""
+        total = torch.zeros(h.shape[:2], device=self.device)
+        for depth in range(1, len(self.layers)):
+            h = self._later(self._normalise(h, depth - 1), depth)
+            total = total + self._probability(h, depth)
+        return total
+
+    def _total(
+        self, by_image: Tensor, by_label: Tensor, first: Tensor, rows: Tensor, chosen: Tensor
+    ) -> Tensor:
+        """Scores [r] of some pairs of image and label, of a single network."""
+        h = self._room("first", 1, len(rows), by_image.shape[-1])
+        torch.index_select(by_image, 0, rows, out=h[0])
+        h[0].add_(by_label[chosen])
+        return first[rows, chosen] + self._rest(self._activate(h))[0]
 
     def _activate(self, z: Tensor) -> Tensor:
         return goodness.ACTIVATIONS[self.kind.activation].value(z)
@@ -202,46 +286,63 @@ class Block:
             return [(part, None, start) for part, start in parts]
         return [(*goodness.winners(part, self.kind.wta_k), start) for part, start in parts]
 
-    def _goodness(self, visible: list[tuple[Tensor, Tensor | None, int]], depth: int) -> Tensor:
-        """[2, M, B]: G⊕ and G⊖; G⊖ is zero where all units are positive."""
+    def _goodness(
+        self, visible: list[tuple[Tensor, Tensor | None, int]], depth: int
+    ) -> tuple[Tensor, Tensor]:
+        """G⊕ and G⊖, [M, B] each; G⊖ is zero where all units are positive."""
         values = [
             goodness.goodness(seen, self.kind.norm, scale)
             for (seen, _, _), scale in zip(visible, self.scales[depth], strict=False)
         ]
-        return torch.stack(values if len(values) == 2 else [values[0], torch.zeros_like(values[0])])
+        return values[0], values[1] if len(values) == 2 else torch.zeros_like(values[0])
 
     def _probability(self, h: Tensor, depth: int) -> Tensor:
-        pair = self._goodness(self._visible(h, depth), depth)
-        return goodness.probability(pair[0], pair[1], self.theta, self.alpha, self.symmetric)
+        values = self._goodness(self._visible(h, depth), depth)
+        return goodness.probability(*values, self.theta, self.alpha, self.symmetric)
 
     def _learn(self, h: Tensor, depth: int) -> tuple[Tensor, Tensor]:
-        """∂L/∂z [M, 2b, width] and the losses [M] of a layer with activations h [M, 2b, width]."""
+        """∂L/∂z [M, 2b, width], in the place of a layer's activations h, and the losses [M]."""
         visible = self._visible(h, depth)
-        pair = self._goodness(visible, depth).requires_grad_()
-        with torch.enable_grad():
-            p = goodness.probability(pair[0], pair[1], self.theta, self.alpha, self.symmetric)
-            losses = goodness.loss(p)
-            (upstream,) = torch.autograd.grad(losses.sum(), pair)
-        value = pair.detach()
-        delta = torch.zeros_like(h) if self.kind.inhibition == "wta" else torch.empty_like(h)
-        for side, (seen, places, start) in enumerate(visible):
-            slope = goodness.goodness_slope(
-                seen, value[side], upstream[side], self.kind.norm, self.kind.activation,
+        values = self._goodness(visible, depth)
+        p = goodness.probability(*values, self.theta, self.alpha, self.symmetric)
+        losses = goodness.loss(p)
+        slope = goodness.loss_slope(p)
+        upstream = goodness.probability_slopes(p, *values, self.alpha, self.symmetric)
+        slopes = [
+            goodness.goodness_slope(
+                seen, values[side], slope * upstream[side], self.kind.norm, self.kind.activation,
                 self.scales[depth][side],
-            )  # fmt: skip
-            if places is None:
-                delta[..., start : start + seen.shape[-1]] = slope
-            else:
-                delta.scatter_(-1, places + start, slope)
-        return delta, losses.detach()
+            )
+            for side, (seen, _, _) in enumerate(visible)
+        ]  # fmt: skip
+        if self.kind.inhibition == "wta":
+            h.zero_()
+        for slope, (_, places, start) in zip(slopes, visible, strict=True):
+            if places is not None:
+                h.scatter_(-1, places + start, slope)
+        return h, losses
 
-    def _product(self, inputs: Tensor, weight: Tensor) -> Tensor:
-        """inputs [b, d] or [M, b, d] times weight [M, n, d]ᵀ: [M, b, n]."""
-        return _matmul(inputs, weight.mT, self.kind.precision)
+    def _gradients(self, delta: Tensor, images: Tensor, members: Tensor) -> None:
+        """Gradients of layer 1 from ∂L/∂z of positives and negatives and their [2b, classes]
+        one-hot labels: both halves saw the same images, so that one product serves them."""
+        image, label = self.layers[0]
+        label.grad = (members.mT @ delta).float().mT @ self.table
+        half = len(images)
+        both = self._room("half", len(delta), half, delta.shape[-1])
+        torch.add(delta[:, :half], delta[:, half:], out=both)
+        self._gradient(image, both, images)
 
-    def _gradient(self, delta: Tensor, inputs: Tensor) -> Tensor:
-        """δᵀ·inputs: [M, n, d] from delta [M, b, n] and inputs [b, d] or [M, b, d]."""
-        return _matmul(delta.mT, inputs, self.kind.precision)
+    def _gradient(self, weight: Tensor, delta: Tensor, inputs: Tensor) -> None:
+        """Set a weight's gradient δᵀ·inputs: [M, n, d] from delta [M, b, n] and inputs [b, d] or
+        [M, b, d]. All layers' gradients take turns in one place."""
+        product = self._room("gradient", *weight.shape)
+        _multiply(delta.mT, inputs, product)
+        if self.number != weight.dtype:
+            product = self._room("gradient", *weight.shape, number=weight.dtype).copy_(product)
+        weight.grad = product
+
+    def _normalise(self, h: Tensor, depth: int) -> Tensor:
+        return goodness.normalise(h, self.groups[depth][0], self.kind.normalisation)
 
 
 def initial_weights(experiment: Experiment, inputs: int) -> list[Tensor]:
@@ -265,17 +366,12 @@ def split_weight(weight: Tensor, embedding: str, size: int) -> tuple[Tensor, Ten
     return weight[..., :-size], weight[..., -size:]
 
 
-def _matmul(a: Tensor, b: Tensor, precision: str) -> Tensor:
-    if a.dim() == 3 and b.dim() == 3 and len(a) == len(b) == 1:
-        # A batch of one: the plain product writes straight into its result, bmm does not.
-        return _matmul(a[0], b[0], precision).unsqueeze(0)
-    if a.dim() == 2 and b.dim() == 3 and len(b) == 1:
-        return _matmul(a, b[0], precision).unsqueeze(0)
-    if a.dim() == 3 and b.dim() == 2 and len(a) == 1:
-        return _matmul(a[0], b, precision).unsqueeze(0)
-    if precision == "bf16":
-        return (a.bfloat16() @ b.bfloat16()).float()
-    return a @ b
+def _multiply(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """out = a @ b for [b, d] or [M, b, d] times the same; a batch of one is a plain product."""
+    if len(out) == 1:
+        torch.mm(a.view(a.shape[-2:]), b.view(b.shape[-2:]), out=out[0])
+    else:
+        torch.matmul(a, b, out=out)
 
 
 def _column(values: list[float] | list[bool], device: torch.device) -> Tensor:

@@ -195,7 +195,7 @@ def _batches(
         image, true = images[index.to(images.device)], own[index]
         positive, negative = (
             labels.embed(image, label.to(image.device), e.label_embedding, table)
-            for label in (true, labels.wrong_labels(true, len(table), draw))
+            for label in (true, labels.negative_labels(true, len(table), draw))
         )
         columns = (positive != negative).any(0).nonzero()[:, 0]
         shift = negative[:, columns] - positive[:, columns]

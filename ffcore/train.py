@@ -104,9 +104,10 @@ def train(
     prepared: tuple[object, Prepared] | None = None
     done = 0
     for group in groups:
-        wanted = (group[0].validation, group[0].label_embedding, group[0].seed)
+        first = group[0]
+        wanted = (first.validation, first.label_embedding, first.seed, first.precision)
         if prepared is None or prepared[0] != wanted:
-            prepared = (wanted, prepare(dataset, group[0], device))
+            prepared = (wanted, prepare(dataset, first, device))
         report = _reporter(progress, done, len(experiments))
         yield from _train_group(group, prepared[1], device, report)
         done += len(group)
@@ -121,7 +122,8 @@ def prepare(dataset: data.Dataset, experiment: Experiment, device: torch.device)
     train_labels = dataset.train_labels
 
     def ready(images: Tensor) -> Tensor:
-        return image_inputs(images, experiment, dataset.classes).to(device)
+        inputs = image_inputs(images, experiment, dataset.classes).to(device)
+        return inputs.bfloat16() if experiment.precision == "bf16" else inputs
 
     return Prepared(
         ready(train_images if not len(held) else train_images[learned]),
@@ -204,7 +206,9 @@ def _train_group(
     for epoch in range(1, first.epochs + 1):
         order = torch.randperm(count, generator=labels.generator(first.seed, "order", epoch))
         draw = labels.generator(first.seed, "negatives", epoch)
-        wrong = labels.wrong_labels(cpu_labels[order], ready.classes, draw).to(device)
+        wrong = labels.negative_labels(cpu_labels[order], ready.classes, draw, first.negatives).to(
+            device
+        )
         order = order.to(device)
         totals = [torch.zeros(len(first.widths), len(b.experiments), device=device) for b in blocks]
         with _matmul_precision(first.precision):

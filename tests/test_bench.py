@@ -17,7 +17,7 @@ def test_the_plain_network_learns_what_the_engine_learns(digits):
     draw = labels.generator(0, "test")
     for start in range(0, 500, 100):
         images, right = ready.images[start : start + 100], ready.labels[start : start + 100]
-        wrong = labels.wrong_labels(right, 10, draw)
+        wrong = labels.negative_labels(right, 10, draw)
         block.step(images, right, wrong)
         plain.step(images, right, wrong)
     for name, layer in zip(("layer1", "layer2"), plain.layers, strict=True):

@@ -10,14 +10,14 @@ from ffcore.errors import ConfigError
 @given(st.integers(2, 30), st.integers(0, 2**31))
 def test_wrong_label_is_never_the_true_label(classes, seed):
     truth = torch.arange(200) % classes
-    wrong = labels.wrong_labels(truth, classes, labels.generator(seed, "negatives"))
+    wrong = labels.negative_labels(truth, classes, labels.generator(seed, "negatives"))
     assert (wrong != truth).all()
     assert wrong.min() >= 0 and wrong.max() < classes
 
 
 def test_wrong_labels_are_uniform_over_the_other_classes():
     truth = torch.full((90_000,), 3)
-    wrong = labels.wrong_labels(truth, 10, labels.generator(0, "negatives"))
+    wrong = labels.negative_labels(truth, 10, labels.generator(0, "negatives"))
     counts = torch.bincount(wrong, minlength=10).double()
     assert counts[3] == 0
     others = counts[torch.arange(10) != 3]
@@ -27,7 +27,7 @@ def test_wrong_labels_are_uniform_over_the_other_classes():
 
 def test_one_class_has_no_wrong_label():
     with pytest.raises(ConfigError, match="two classes"):
-        labels.wrong_labels(torch.zeros(3, dtype=torch.int64), 1, labels.generator(0, "x"))
+        labels.negative_labels(torch.zeros(3, dtype=torch.int64), 1, labels.generator(0, "x"))
 
 
 def test_streams_differ_by_seed_purpose_and_epoch_and_repeat_otherwise():

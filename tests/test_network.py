@@ -39,7 +39,7 @@ def batches(experiment, count=4, size=48, pixels=50, classes=10):
     for _ in range(count):
         images = torch.randn(size, pixels, generator=draw)
         right = torch.randint(0, classes, (size,), generator=draw)
-        yield images, right, labels.wrong_labels(right, classes, draw)
+        yield images, right, labels.negative_labels(right, classes, draw)
 
 
 def agree(experiment):

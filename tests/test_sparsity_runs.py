@@ -29,7 +29,7 @@ def pairs(e: SparsityExperiment, dataset: data.Dataset, epoch: int, patterns):
     order = torch.randperm(len(own), generator=labels.generator(e.seed, "order", epoch))
     draw = labels.generator(e.seed, "negatives", epoch)
     for index in order.split(e.batch_size):
-        wrong = labels.wrong_labels(own[index], dataset.classes, draw)
+        wrong = labels.negative_labels(own[index], dataset.classes, draw)
         yield (
             index,
             labels.embed(images[index], own[index], e.label_embedding, patterns),
