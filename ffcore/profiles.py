@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,7 +25,8 @@ from ffcore.errors import ConfigError, unknown
 
 
 class Grid(BaseModel):
-    """All combinations of some values of the factors, with settings that they share."""
+    """All combinations of some values of the factors, or a list of configurations, with settings
+    that they share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     datasets: tuple[str, ...] = Field(min_length=1)
@@ -35,17 +36,53 @@ class Grid(BaseModel):
     inhibition: tuple[Inhibition, ...] = get_args(Inhibition)
     activation: tuple[Activation, ...] = get_args(Activation)
     probability: tuple[Probability, ...] = get_args(Probability)
+    configurations: tuple[str, ...] = Field(
+        (), description="such as l2-sum-none-relu-sigmoid, instead of all combinations"
+    )
+    positive_fraction: tuple[float, ...] = Field((), description="shares of positive units")
     settings: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def combinations(self) -> list[dict[str, str]]:
+        """The factors of each configuration.
+
+        Raises:
+            ConfigError: a configuration that is not five legal values in the order of FACTORS.
+        """
+        if not self.configurations:
+            every = product(*(getattr(self, f) for f in FACTORS))
+            return [dict(zip(FACTORS, c, strict=True)) for c in every]
+        return [_factors(text) for text in self.configurations]
+
     def experiments(self) -> list[Experiment]:
-        """One Experiment for each data set, seed and combination, seeds outermost."""
-        combinations = product(*(getattr(self, f) for f in FACTORS))
+        """One Experiment for each data set, seed, combination and share of positive units, seeds
+        outermost."""
+        shares = [{"positive_fraction": f} for f in self.positive_fraction] or [{}]
         return [
-            make_experiment(
-                dataset=d, seed=s, **dict(zip(FACTORS, c, strict=True)), **self.settings
+            make_experiment(dataset=d, seed=s, **c, **share, **self.settings)
+            for (d, s), c, share in product(
+                product(self.datasets, self.seeds), self.combinations, shares
             )
-            for (d, s), c in product(product(self.datasets, self.seeds), list(combinations))
         ]
+
+
+class Choices(Grid):
+    """Some configurations, each with one setting at a time that the papers leave open changed."""
+
+    vary: dict[str, tuple[Any, ...]] = Field(min_length=1)
+
+    def experiments(self) -> list[Experiment]:
+        """Each configuration as published, then with every applicable value of every setting."""
+        found = []
+        for base in super().experiments():
+            found.append(base)
+            found += [
+                make_experiment(**{**base.model_dump(), setting: value})
+                for setting, values in self.vary.items()
+                for value in values
+                if _applies(base, setting, value)
+            ]
+        return found
 
 
 class Latents(BaseModel):
@@ -59,6 +96,17 @@ class Latents(BaseModel):
     h1_points: int = Field(500, ge=10, description="latents in H1 persistence")
 
 
+class Propositions(BaseModel):
+    """How many layers at initialisation the appendices' expectations are measured on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    widths: tuple[Annotated[int, Field(ge=2, multiple_of=2)], ...] = Field(
+        (64, 256, 1000, 4000), min_length=1, description="units of a layer, an even number"
+    )
+    samples: int = Field(2000, ge=2, description="inputs of each layer")
+    repeats: int = Field(20, ge=2, description="draws of the weights")
+
+
 class Profile(BaseModel):
     """A whole report: which networks, how many latents, which sparsity studies."""
 
@@ -70,7 +118,10 @@ class Profile(BaseModel):
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     rq1: tuple[Grid, ...] = Field(min_length=1)
+    polarity: tuple[Grid, ...] = Field((), description="appendix E: shares of positive units")
+    choices: tuple[Choices, ...] = Field((), description="what the papers leave open")
     rq2: Latents = Latents()
+    propositions: Propositions = Propositions()
     sparsity: tuple[dict[str, Any], ...] = Field(min_length=1)
     changes: dict[str, Any] = Field(default_factory=dict, description="command-line overrides")
     source: str = Field("", description="what --profile was given: a name, or a file's path")
@@ -89,9 +140,15 @@ class Profile(BaseModel):
         parts += [f"--{key} {_short(value)}" for key, value in self.changes.items()]
         return " ".join(parts)
 
-    def networks(self) -> list[Experiment]:
-        """Every network of the profile once, in the order in which it names them."""
-        return list(dict.fromkeys(e for grid in self.rq1 for e in grid.experiments()))
+    def networks(self, *parts: str) -> list[Experiment]:
+        """Every network of some parts of the profile, of all by default, once and in the order in
+        which it names them.
+
+        Args:
+            parts: of PARTS.
+        """
+        grids = [grid for part in parts or PARTS for grid in getattr(self, part)]
+        return list(dict.fromkeys(e for grid in grids for e in grid.experiments()))
 
     def sparsity_runs(self) -> list[SparsityExperiment]:
         """Every sparsity study of the profile once."""
@@ -132,6 +189,7 @@ def make_profile(
     return profile
 
 
+PARTS = ("rq1", "polarity", "choices")
 CHANGES = ("dataset", "seeds", "epochs", "device", "precision")
 
 
@@ -141,20 +199,28 @@ def _override(values: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, An
     A data set that some grids name selects those grids; one that none names takes the place of
     the others in every grid. Sparsity studies likewise.
     """
-    grids, studies = list(values["rq1"]), list(values["sparsity"])
-    if (dataset := wanted.get("dataset")) is not None:
-        grids = [g for g in grids if dataset in g["datasets"]] or grids
-        grids = [{**g, "datasets": [dataset]} for g in grids]
+    settings = {k: wanted[k] for k in ("epochs", "precision") if k in wanted}
+    dataset, seeds = wanted.get("dataset"), wanted.get("seeds")
+    usual = {d for part in PARTS for g in values.get(part, ()) for d in g["datasets"]}
+    known = dataset in usual
+    changed = {**values}
+    for part in PARTS:
+        grids = list(values.get(part, ()))
+        if dataset is not None:
+            same = [g for g in grids if dataset in g["datasets"]]
+            grids = same if same or (part != "rq1" and known) else grids
+            grids = [{**g, "datasets": [dataset]} for g in grids]
+        if seeds is not None:
+            grids = [{**g, "seeds": list(seeds)} for g in grids]
+        changed[part] = [{**g, "settings": {**g.get("settings", {}), **settings}} for g in grids]
+    studies = list(values["sparsity"])
+    if dataset is not None:
         studies = [s for s in studies if s["dataset"] == dataset] or studies
         studies = [{**s, "dataset": dataset} for s in studies]
-    if (seeds := wanted.get("seeds")) is not None:
-        grids = [{**g, "seeds": list(seeds)} for g in grids]
+    if seeds is not None:
         studies = [{**s, "seed": seed} for s in studies for seed in seeds]
-    settings = {k: wanted[k] for k in ("epochs", "precision") if k in wanted}
-    grids = [{**g, "settings": {**g.get("settings", {}), **settings}} for g in grids]
     studies = [{**s, **{k: v for k, v in settings.items() if k == "epochs"}} for s in studies]
-    changed = {**values, "rq1": grids, "sparsity": studies}
-    usual = {d for g in values["rq1"] for d in g["datasets"]}
+    changed["sparsity"] = studies
     if "epochs" in wanted or wanted.get("dataset", next(iter(usual))) not in usual:
         changed["paper_scale"] = False
     if "device" in wanted:
@@ -164,3 +230,31 @@ def _override(values: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, An
 
 def _short(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _factors(configuration: str) -> dict[str, str]:
+    """``l2-sum-none-relu-ffa-sigmoid`` as the five factors; only the last may hold a hyphen."""
+    parts = configuration.split("-", len(FACTORS) - 1)
+    if len(parts) != len(FACTORS):
+        raise ConfigError(
+            f"configuration {configuration!r} is not of the form {'-'.join(FACTORS)}, such as "
+            "l2-sum-none-relu-sigmoid"
+        )
+    for (factor, legal), value in zip(FACTORS.items(), parts, strict=True):
+        if value not in legal:
+            raise unknown(f"{factor} in configuration {configuration!r}", value, legal)
+    return dict(zip(FACTORS, parts, strict=True))
+
+
+def _applies(experiment: Experiment, setting: str, value: Any) -> bool:
+    """Whether a setting's value makes a configuration another one: without WTA there is no k, the
+    symmetric probability has no threshold, and one group is the whole layer."""
+    if setting not in Experiment.model_fields:
+        raise unknown("setting to vary", setting, Experiment.model_fields)
+    if setting == "wta_k" and experiment.inhibition == "none":
+        return False
+    if setting in ("theta", "alpha") and experiment.probability == "symmetric":
+        return False
+    if (setting, value) == ("normalisation", "whole") and experiment.positive_fraction == 1:
+        return False
+    return bool(getattr(experiment, setting) != value)

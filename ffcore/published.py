@@ -20,6 +20,7 @@ OUTSIDE = "outside the published band"
 ONE_SEED = "one seed: no verdict"
 NOT_RUN = "not run"
 NOT_COMPARABLE = "not comparable"
+IN_PART = "trained in part: no verdict"
 BAND = 3.0  # published standard deviations on either side of the published mean
 
 

@@ -2,52 +2,141 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from ffcore import published
-from ffcore.config import FACTORS
-from ffcore.store import history_table, summary_table
-from ffcore.study import Study, as_published, beside_published, network
+from ffcore.config import FACTORS, Experiment
+from ffcore.records import OWN, SHIPPED, Record
+from ffcore.study import Study, as_published, beside_published
+from ffcore.train import summarise
 
 ACCURACIES = ("best", "last", "selected")
 RESAMPLES = 9999
+NOT_RUN = "not run"
 
 
-def accuracy(study: Study) -> pd.DataFrame:
-    """One row a network: its fields, ``best``, ``last`` and ``selected`` test accuracy in percent;
-    of the counterpart data set ``published_best`` (Table F3, one seed), ``difference`` (best −
-    published_best) in percentage points, and ``published_last`` ± ``published_last_std`` of ten
-    seeds where the authors' logs have them; ``verdict`` on ``last`` against that band, or on
-    ``best`` where a single seed was published."""
-    frame = summary_table(study.networks)
-    frame[list(ACCURACIES)] = frame[list(ACCURACIES)].astype(float) * 100
+def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFrame:
+    """One row a planned network: what it is, what stands for it, and the published figures.
+
+    ``origin`` is ``own``, ``shipped`` or ``not run``; ``epochs`` are planned and ``epochs_run``
+    trained, in ``precision``. ``best``, ``last`` and ``selected`` are test accuracies in percent,
+    NaN where there is none. Of the counterpart data set: ``published_best`` (Table F3, one seed)
+    and ``difference`` (best − published_best) in percentage points, and the mean and sample
+    standard deviation of ten seeds where the authors' logs have them, ``published_last`` ±
+    ``published_last_std`` and ``published_best_mean`` ± ``published_best_std``. ``verdict`` is on
+    ``last`` against that band, or on ``best`` where a single seed was published.
+
+    Args:
+        part: of the profile.
+        level: cut every history to the epochs that all networks of its data set have, so that
+            networks of a grid that was trained in part can be compared; ``epochs_run`` says where.
+    """
+    planned = study.profile.networks(part)
+    found = study.records(part)
+    limits = _common_epochs(found) if level else {}
+    frame = pd.DataFrame(
+        [_row(p, r, limits.get(p.dataset)) for p, r in zip(planned, found, strict=True)]
+    )
     frame = beside_published(frame, published.best_accuracy())
-    seeds = published.ten_seeds().drop(columns=["best_mean", "best_std"])
-    named = {"last_mean": "published_last", "last_std": "published_last_std"}
-    frame = beside_published(frame, seeds.rename(columns=named))
+    named = {"last_mean": "published_last", "last_std": "published_last_std",
+             "best_mean": "published_best_mean", "best_std": "published_best_std"}  # fmt: skip
+    frame = beside_published(frame, published.ten_seeds().rename(columns=named))
     frame["difference"] = frame["best"] - frame["published_best"]
-    comparable = {r.experiment.key: as_published(network(r)) for r in study.networks}
+    comparable = [r is not None and as_published(r.planned) for r in found]
     frame["verdict"] = [
-        published.verdict(r["best"], r["published_best"], None, comparable[r["key"]])
-        if np.isnan(r["published_last"])
-        else published.verdict(
-            r["last"], r["published_last"], r["published_last_std"], comparable[r["key"]]
-        )
-        for r in frame.to_dict("records")
+        _verdict(row, ours) for row, ours in zip(frame.to_dict("records"), comparable, strict=True)
     ]
     return frame
 
 
-def histories(study: Study) -> pd.DataFrame:
-    """One row a network and epoch: factors, ``epoch``, ``test_accuracy`` in percent, losses."""
-    frame = history_table(study.networks)
+def histories(study: Study, part: str = "rq1") -> pd.DataFrame:
+    """One row a network and epoch: factors, ``origin``, ``epoch``, ``test_accuracy`` in percent,
+    losses; as many epochs of each as there are."""
+    frames = []
+    for record in filter(None, study.records(part)):
+        e = record.planned
+        named = {"key": e.key, "dataset": e.dataset, "seed": e.seed, "origin": record.origin,
+                 "configuration": e.configuration,
+                 **{f: getattr(e, f) for f in FACTORS}}  # fmt: skip
+        frames.append(record.history().assign(**named))
+    frame = pd.concat(frames, ignore_index=True)
     frame["test_accuracy"] *= 100
-    columns = ["key", "dataset", "seed", "configuration", *FACTORS]
-    return frame.merge(summary_table(study.networks)[columns], on="key")
+    return frame
+
+
+def sources(frame: pd.DataFrame) -> str:
+    """How many networks of a frame of ``accuracy`` are one's own, shipped, whole, in part, lacking:
+    the line at the foot of every figure."""
+    counts = []
+    for origin in (OWN, SHIPPED):
+        part = frame[frame["origin"] == origin]
+        for (run, planned), same in part.groupby(["epochs_run", "epochs"]):
+            cut = (
+                f" of {planned:.0f} planned" if run < planned and not same["stopped"].all() else ""
+            )
+            counts.append(f"{len(same)} {origin} ({run:.0f}{cut} epochs)")
+    lacking = int((frame["origin"] == NOT_RUN).sum())
+    return ", ".join([*counts, *([f"{lacking} {NOT_RUN}"] if lacking else [])])
+
+
+def headline(frame: pd.DataFrame, study: Study) -> str:
+    """What was trained, in one sentence, from a frame of ``accuracy``."""
+    there = frame[frame["origin"] != NOT_RUN]
+    sets = ", ".join(there["dataset"].unique())
+    seeds = there["seed"].nunique()
+    widths = ", ".join(there["widths"].unique())
+    return (
+        f"{len(there)} of {len(frame)} planned networks, on {sets}; {seeds} "
+        f"seed{'s' if seeds > 1 else ''}; layers of {widths} units; {sources(frame)}; profile "
+        f"{study.profile.label}"
+    )
+
+
+def _row(planned: Experiment, record: Record | None, limit: int | None) -> dict[str, Any]:
+    fields = {
+        k: "x".join(map(str, v)) if isinstance(v, list) else v
+        for k, v in planned.model_dump(mode="json").items()
+    }
+    row = {"key": planned.key, "configuration": planned.configuration, **fields}
+    if record is None:
+        lacking = dict.fromkeys((*ACCURACIES, "epochs_run", "best_epoch"), np.nan)
+        return {**row, "origin": NOT_RUN, **lacking, "stopped": False}
+    summary = record.summary
+    if limit is not None and limit < summary["epochs"]:
+        rows = record.history().head(limit).to_dict("records")
+        summary = summarise(rows, record.experiment)
+    accuracies = {a: np.nan if summary[a] is None else 100.0 * summary[a] for a in ACCURACIES}
+    return {
+        **row, "precision": record.experiment.precision, "origin": record.origin, **accuracies,
+        "epochs_run": summary["epochs"], "best_epoch": summary["best_epoch"],
+        "stopped": bool(record.summary["stopped"]),
+    }  # fmt: skip
+
+
+def _common_epochs(found: Sequence[Record | None]) -> dict[str, int]:
+    """Data set → the epochs that every network of it was trained for, at least."""
+    limits: dict[str, int] = {}
+    for record in filter(None, found):
+        name, epochs = record.planned.dataset, record.experiment.epochs
+        limits[name] = min(epochs, limits.get(name, epochs))
+    return limits
+
+
+def _verdict(row: dict[str, Any], comparable: bool) -> str:
+    if row["origin"] == NOT_RUN:
+        return published.NOT_RUN
+    if comparable and row["epochs_run"] < row["epochs"] and not row["stopped"]:
+        return published.IN_PART
+    if np.isnan(row["published_last"]):
+        return published.verdict(row["best"], row["published_best"], None, comparable)
+    band = row["published_last"], row["published_last_std"]
+    return published.verdict(row["last"], *band, comparable)
 
 
 def means(frame: pd.DataFrame, factor: str) -> pd.DataFrame:
@@ -125,19 +214,3 @@ def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
 def first_dataset(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of the first data set: figures show one at a time, tables all."""
     return frame[frame["dataset"] == frame["dataset"].iloc[0]]
-
-
-def headline(study: Study) -> str:
-    """What was trained, in one sentence."""
-    experiments = [network(r) for r in study.networks]
-    sets = ", ".join(dict.fromkeys(e.dataset for e in experiments))
-    seeds = sorted({e.seed for e in experiments})
-    widths = ", ".join(dict.fromkeys("×".join(map(str, e.widths)) for e in experiments))
-    epochs = ", ".join(dict.fromkeys(str(e.epochs) for e in experiments))
-    planned = len(study.profile.networks())
-    missing = "" if len(experiments) == planned else f" of {planned} planned"
-    return (
-        f"{len(experiments)} networks{missing} on {sets}; {len(seeds)} seed"
-        f"{'s' if len(seeds) > 1 else ''} a configuration; layers of {widths} units; {epochs} "
-        f"epochs; profile {study.profile.label}"
-    )

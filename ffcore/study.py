@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ffcore import data, digests, published
+from ffcore import data, digests, published, records, shipped
 from ffcore.config import FACTORS, Experiment, SparsityExperiment
 from ffcore.errors import ConfigError, StoreError, unknown
 from ffcore.profiles import Profile, make_profile
@@ -86,14 +86,31 @@ class Study:
         self._datasets: dict[str, data.Dataset] = {}
         self._needed: dict[str, dict[str, str]] = {}
 
+    def records(self, *parts: str) -> list[records.Record | None]:
+        """What there is for each network that parts of the profile plan, see ``records.find``.
+
+        Raises:
+            StoreError: nothing at all; names the command that trains.
+        """
+        planned = self.profile.networks(*parts)
+        found = records.find(planned, self.store, self.shipped)
+        if not any(found):
+            raise StoreError(self._nothing(len(planned), " and ".join(parts) or "networks"))
+        return found
+
+    @cached_property
+    def shipped(self) -> dict[str, shipped.Entry]:
+        """The results that travel with the project, by key."""
+        return shipped.read(self.root / "shipped")
+
     @cached_property
     def networks(self) -> list[Run]:
-        """The profile's networks that are stored, in its order.
+        """The profile's networks of RQ1 that are stored with their weights, in its order.
 
         Raises:
             StoreError: none is; names the command that trains them.
         """
-        return self._stored(self.profile.networks(), "networks")
+        return self._stored(self.profile.networks("rq1"), "networks")
 
     @cached_property
     def sparsity_runs(self) -> list[Run]:
@@ -152,12 +169,15 @@ class Study:
     ) -> list[Run]:
         runs = self.store.usable(experiments)
         if not runs:
-            raise StoreError(
-                f"none of the {len(experiments)} {what} of profile {self.profile.label} is stored "
-                f"in {self.store.runs}; train them with "
-                f"`python pipeline.py train --profile {self.profile.name}`"
-            )
+            raise StoreError(self._nothing(len(experiments), what))
         return runs
+
+    def _nothing(self, planned: int, what: str) -> str:
+        command = f"python pipeline.py train {self.profile.options}".strip()
+        return (
+            f"none of the {planned} {what} of profile {self.profile.label} is stored in "
+            f"{self.store.runs}; train them with `{command}`"
+        )
 
 
 def identity(run: Run) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""What there is to report for a planned network: a run of one's own, a shipped result, or a part.
+
+A planned network that was not trained as planned may have a stand-in: the same experiment in
+another number format, or with fewer epochs. Every record says which it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ffcore.config import Experiment
+from ffcore.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    from ffcore.shipped import Entry
+
+OWN, SHIPPED = "own", "shipped"
+
+
+@dataclass(frozen=True)
+class Record:
+    """The result that stands for a planned network.
+
+    ``experiment`` is what was trained, ``content`` identifies its numbers, ``history`` reads its
+    rows (see ``train.Result``).
+    """
+
+    planned: Experiment
+    experiment: Experiment
+    origin: str
+    summary: dict[str, Any]
+    content: Any
+    history: Callable[[], pd.DataFrame]
+
+    @property
+    def whole(self) -> bool:
+        """Whether it was trained for the epochs that were planned."""
+        return self.experiment.epochs == self.planned.epochs
+
+
+def find(
+    planned: Sequence[Experiment], store: Store, shipped: Mapping[str, Entry]
+) -> list[Record | None]:
+    """The best result for each planned network, None where there is none.
+
+    A whole training comes before a part, and of parts the longest; then one's own run before a
+    shipped one, then the planned number format before another.
+    """
+    candidates: dict[str, list[tuple[Experiment, str]]] = {}
+    for run in store.all():
+        if isinstance(run.experiment, Experiment):
+            candidates.setdefault(_kin(run.experiment), []).append((run.experiment, OWN))
+    for entry in shipped.values():
+        candidates.setdefault(_kin(entry.experiment), []).append((entry.experiment, SHIPPED))
+    found = [_best(p, candidates.get(_kin(p), []), store, shipped) for p in planned]
+    store.save_verified()
+    return found
+
+
+def _best(
+    planned: Experiment,
+    candidates: Sequence[tuple[Experiment, str]],
+    store: Store,
+    shipped: Mapping[str, Entry],
+) -> Record | None:
+    def rank(candidate: tuple[Experiment, str]) -> tuple[Any, ...]:
+        e, origin = candidate
+        return -e.epochs, origin != OWN, e.precision != planned.precision, e.precision
+
+    for e, origin in sorted((c for c in candidates if c[0].epochs <= planned.epochs), key=rank):
+        if origin == SHIPPED:
+            entry = shipped[e.key]
+            numbers = [entry.summary, entry.history["test_accuracy"].tolist()]
+            return Record(planned, e, origin, entry.summary, numbers, partial(_same, entry.history))
+        if store.state(e).usable:
+            run = store.load(e)
+            content = {name: facts["sha256"] for name, facts in run.files.items()}
+            return Record(planned, e, origin, run.summary, content, partial(run.table, "history"))
+    return None
+
+
+def _same(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame
+
+
+def _kin(experiment: Experiment) -> str:
+    """What an experiment shares with its stand-ins: all settings but epochs and number format."""
+    settings = {k: v for k, v in experiment.settings.items() if k not in ("epochs", "precision")}
+    return json.dumps(settings, sort_keys=True)

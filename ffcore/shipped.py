@@ -1,0 +1,123 @@
+"""Result tables that travel with the project: each network's summary and history, no weights.
+
+Two Parquet files in a folder, small enough for git: ``networks.parquet`` (a row a network: key,
+name, accuracies, and the whole record as JSON) and ``histories.parquet`` (a row a network and
+epoch). They let every figure of RQ1 be drawn without training.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ffcore.config import Experiment, build
+from ffcore.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ffcore.store import Run
+
+NETWORKS, HISTORIES = "networks.parquet", "histories.parquet"
+RECORDED = ("experiment", "summary", "seconds", "provenance")
+ACCURACIES = ("best", "last", "selected")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One shipped network; ``history`` as in ``train.Result``."""
+
+    experiment: Experiment
+    summary: dict[str, Any]
+    seconds: dict[str, float]
+    provenance: dict[str, Any]
+    history: pd.DataFrame
+
+
+def read(folder: Path) -> dict[str, Entry]:
+    """Key → entry of every network in a folder; empty where the folder has no tables.
+
+    Raises:
+        StoreError: one table without the other, or one that cannot be read or does not fit.
+    """
+    paths = [folder / NETWORKS, folder / HISTORIES]
+    if not any(p.exists() for p in paths):
+        return {}
+    import pandas as pd
+
+    try:
+        networks, histories = (pd.read_parquet(p) for p in paths)
+        rows = histories.drop(columns="key").groupby(histories["key"], sort=False)
+        entries = {}
+        for row in networks.to_dict("records"):
+            values = {name: json.loads(row[name]) for name in RECORDED}
+            experiment = build(Experiment, values.pop("experiment"))
+            history = rows.get_group(row["key"]).dropna(axis="columns", how="all")
+            if experiment.key != row["key"] or len(history) != values["summary"]["epochs"]:
+                raise ValueError(f"the rows of {row['name']} do not fit each other")
+            entries[row["key"]] = Entry(
+                experiment, **values, history=history.reset_index(drop=True)
+            )
+        return entries
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        raise StoreError(
+            f"the result tables in {folder} cannot be used: {error}; bring both back, such as with "
+            f"`git checkout -- {folder.name}`, or remove both"
+        ) from None
+
+
+def write(folder: Path, runs: Iterable[Run]) -> tuple[int, int]:
+    """Add the networks among some runs to a folder's tables; those of the same key are replaced.
+
+    Returns:
+        how many were added, and how many replaced others.
+    """
+    import pandas as pd
+
+    entries = read(folder)
+    before = set(entries)
+    new = {
+        run.experiment.key: Entry(run.experiment, run.summary, run.seconds, run.provenance,
+                                  run.table("history"))
+        for run in runs
+        if isinstance(run.experiment, Experiment)
+    }  # fmt: skip
+    entries |= new
+    ordered = sorted(entries.values(), key=lambda e: e.experiment.name)
+    networks = pd.DataFrame([_row(e) for e in ordered])
+    histories = pd.concat([e.history.assign(key=e.experiment.key) for e in ordered])
+    losses = [c for c in histories if c.startswith("loss")]
+    histories = histories.astype({"epoch": "int16", **dict.fromkeys(losses, "float32")})
+    folder.mkdir(parents=True, exist_ok=True)
+    building = {p: p.with_suffix(f".{os.getpid()}.tmp") for p in (folder / NETWORKS,
+                                                                  folder / HISTORIES)}  # fmt: skip
+    try:
+        for frame, part in zip((networks, histories), building.values(), strict=True):
+            frame.to_parquet(part, index=False, compression="zstd")
+        for path, part in building.items():
+            os.replace(part, path)
+    except OSError as error:
+        raise StoreError(f"cannot write to {folder}: {error.strerror or error}") from None
+    finally:
+        for part in building.values():
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+    return len(new.keys() - before), len(new.keys() & before)
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    e = entry.experiment
+    shown = {"key": e.key, "name": e.name, "dataset": e.dataset, "seed": e.seed,
+             "configuration": e.configuration, "epochs": e.epochs,
+             "precision": e.precision}  # fmt: skip
+    accuracies = {a: entry.summary[a] for a in ACCURACIES}
+    values: Mapping[str, Any] = {
+        "experiment": e.model_dump(mode="json"), "summary": entry.summary,
+        "seconds": entry.seconds, "provenance": entry.provenance,
+    }  # fmt: skip
+    return {**shown, **accuracies, **{k: json.dumps(v, sort_keys=True) for k, v in values.items()}}
