@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffcore.console import duration, say, watch_signals
-from ffcore.errors import ConfigError, FFError, unknown
+from ffcore.errors import ConfigError, FFError, StoreError, unknown
 
 if TYPE_CHECKING:
     from ffcore.stages import Pipeline
@@ -94,12 +94,15 @@ def train(
     probability: Annotated[
         str | None, typer.Option(help="Only ffa-sigmoid, sigmoid or symmetric.")
     ] = None,
-    only: Annotated[str | None, typer.Option(help="Only networks or only sparsity.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Only rq1, polarity, choices (or all networks), or sparsity.")
+    ] = None,
     results: Results = RESULTS,
 ) -> None:
     """Train what is missing, and show what came out. Naming a factor leaves out the rest of the
     grid and the sparsity studies."""
     from ffcore.config import FACTORS
+    from ffcore.profiles import PARTS
 
     pipeline = _pipeline(
         profile, _changes(dataset, seeds, epochs, device, precision), results, FIGURES
@@ -110,25 +113,27 @@ def train(
     for factor, value in wanted.items():
         if value not in FACTORS[factor]:
             raise unknown(factor, value, FACTORS[factor])
-    if only not in (None, "networks", "sparsity"):
-        raise unknown("kind of experiment", only, ("networks", "sparsity"))
+    if only not in (None, "networks", "sparsity", *PARTS):
+        raise unknown("part of the profile", only, (*PARTS, "networks", "sparsity"))
     if only == "sparsity" and wanted:
         raise ConfigError("--only sparsity leaves no network; leave out " + ", ".join(
             f"--{f}" for f in wanted))  # fmt: skip
+    parts = [only] if only in PARTS else []
     experiments: list[Any] = [
-        e for e in pipeline.experiments
-        if only is None or (e.kind == "network") == (only == "networks")
-    ]  # fmt: skip
+        *([] if only == "sparsity" else pipeline.profile.networks(*parts)),
+        *(pipeline.profile.sparsity_runs() if only in (None, "sparsity") else []),
+    ]
     if wanted:
         experiments = [
-            e for e in pipeline.profile.networks()
-            if all(getattr(e, f) == v for f, v in wanted.items())
+            e for e in experiments
+            if e.kind == "network" and all(getattr(e, f) == v for f, v in wanted.items())
         ]  # fmt: skip
-        if not experiments:
-            raise ConfigError(
-                f"profile {pipeline.profile.label} has no network with "
-                + ", ".join(f"{f} {v}" for f, v in wanted.items())
-            )
+    if not experiments:
+        named = ", ".join(f"{f} {v}" for f, v in wanted.items())
+        raise ConfigError(
+            f"profile {pipeline.profile.label} has no {only or 'network'}"
+            + (f" with {named}" if named else "")
+        )
     with _alone(results):
         if not pipeline.train(experiments):
             say(f"nothing to train: all {len(experiments)} experiments are stored")
@@ -190,6 +195,27 @@ def figure(
                 print(path)
 
 
+@app.command()
+def share(
+    into: Annotated[
+        Path, typer.Option(help="Folder of the tables; the project's own is shipped.")
+    ] = ROOT / "shipped",
+    results: Results = RESULTS,
+) -> None:
+    """Add summaries and histories of all stored networks to tables that others can report from."""
+    from ffcore import shipped
+    from ffcore.store import Store
+
+    with _alone(results):
+        runs = [r for r in Store(results).all() if r.experiment.kind == "network"]
+        if not runs:
+            raise StoreError(
+                f"no network is stored in {results}; train some with `python pipeline.py train`"
+            )
+        added, replaced = shipped.write(into, runs)
+    print(f"{into}: {added} networks added, {replaced} replaced")
+
+
 @app.command("list")
 def list_(profile: ProfileName = "quick", figures: Figures = None) -> None:
     """Reports, their figures and tables."""
@@ -223,6 +249,8 @@ def status(
     for (kind, name, found), count in sorted(counts.items()):
         what = "networks" if kind == "network" else "sparsity studies"
         print(f"  {what} on {name}: {count} {found}")
+    for text, count in sorted(pipeline.stand_ins(list(states)).items()):
+        print(f"  standing in for missing networks: {count} {text}")
     for e, state in states.items():
         if state.name == "damaged":
             print(f"  damaged: {e.name} ({e.key}), {state.reason}")

@@ -45,6 +45,16 @@ class Record:
         """Whether it was trained for the epochs that were planned."""
         return self.experiment.epochs == self.planned.epochs
 
+    @property
+    def stands_in(self) -> bool:
+        """Whether it is anything but one's own run of what was planned."""
+        return self.origin != OWN or self.experiment != self.planned
+
+    def __str__(self) -> str:
+        """Such as ``shipped, 5 of 50 epochs, bf16``."""
+        epochs = "" if self.whole else f"{self.experiment.epochs} of "
+        return f"{self.origin}, {epochs}{self.planned.epochs} epochs, {self.experiment.precision}"
+
 
 def find(
     planned: Sequence[Experiment], store: Store, shipped: Mapping[str, Entry]

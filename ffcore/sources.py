@@ -58,6 +58,16 @@ class Source:
     mirrors: tuple[str, ...] = ()
     package: str = ""
 
+    @property
+    def images(self) -> int:
+        """Number of images, of training and test together."""
+        return sum(self.counts)
+
+    @property
+    def pixels(self) -> int:
+        """Numbers of an image."""
+        return prod(self.shape)
+
 
 def idx(
     checksums: Sequence[str],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,16 +17,20 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from ffcore import catalogue, digests, doing, workers
+from ffcore import catalogue, digests, doing, planning, records, shipped, workers
 from ffcore.config import Experiment, SparsityExperiment
 from ffcore.console import duration, job, say, stop_if_interrupted
-from ffcore.errors import StoreError, unknown
+from ffcore.errors import DataError, StoreError, unknown
 from ffcore.profiles import Profile
 from ffcore.store import State, Store
 
 NOTEBOOK_PACKAGES = ("matplotlib", "nbconvert", "numpy", "pandas", "papermill", "persim", "ripser",
                      "scikit-learn", "scipy", "seaborn", "torch")  # fmt: skip
 AnyExperiment = Experiment | SparsityExperiment
+# Modules through which a notebook reads networks of a part of the profile; rq1 serves all parts.
+OWN_PARTS = {"ffcore.polarity": "polarity", "ffcore.choices": "choices"}
+# Modules that need the networks' weights, so that a shipped table or a stand-in will not do.
+WEIGHTS = {"ffcore.rq2", "ffcore.theorems"}
 
 
 @dataclass
@@ -84,11 +89,14 @@ class Pipeline:
             say(f"retraining {same[0].name}{others}: {state.name}, {state.reason}")
         if not pending:
             return 0
+        self._require_data(pending)
         self.store.sweep()
-        tasks = self._tasks(pending, len(experiments))
+        tasks = planning.tasks(pending, len(experiments), self.profile.device, self.data_folder)
         began = time.monotonic()
         with self._storing(len(pending), len(tasks)) as (tell, keep):
-            for outcome in workers.run_tasks(tasks, tell=tell, poll=stop_if_interrupted):
+            for outcome in workers.run_tasks(
+                tasks, tell=tell, workers=planning.processes(tasks), poll=stop_if_interrupted
+            ):
                 keep(outcome)
         self.store.consolidate()
         say(f"trained {len(pending)} in {duration(time.monotonic() - began)}")
@@ -144,13 +152,36 @@ class Pipeline:
     def needed(self, name: str) -> list[AnyExperiment]:
         """The experiments whose runs a report reads, by what its notebook imports."""
         used = self.inputs_of_code(name)["code"]
+        parts = [part for module, part in OWN_PARTS.items() if module in used]
+        if "ffcore.rq2" in used or ("ffcore.rq1" in used and not parts):
+            parts = ["rq1"]
         return [
-            *(self.profile.networks() if used.keys() & {"ffcore.rq1", "ffcore.rq2"} else []),
+            *(self.profile.networks(*parts) if parts else []),
             *(self.profile.sparsity_runs() if "ffcore.theorems" in used else []),
         ]
 
+    def reads_weights(self, name: str) -> bool:
+        """Whether a report needs its runs whole; the others make do with tables and stand-ins."""
+        return bool(self.inputs_of_code(name)["code"].keys() & WEIGHTS)
+
+    def records(self, name: str) -> list[records.Record | None]:
+        """What stands for each network that a report reads, see ``records.find``."""
+        planned = [e for e in self.needed(name) if isinstance(e, Experiment)]
+        return records.find(planned, self.store, self.shipped)
+
+    @cached_property
+    def shipped(self) -> dict[str, shipped.Entry]:
+        """The results that travel with the project."""
+        return shipped.read(self.root / "shipped")
+
     def run_digests(self, name: str) -> dict[str, str]:
-        """Name of each stored run that a report reads → digest of its files' checksums."""
+        """Name of each network or study that a report has results of → digest of those."""
+        if not self.reads_weights(name):
+            return {
+                r.planned.name: digests.digest([r.origin, r.experiment.key, r.content])
+                for r in self.records(name)
+                if r
+            }
         return {
             run.experiment.name: digests.digest({n: f["sha256"] for n, f in run.files.items()})
             for run in self.store.usable(self.needed(name))
@@ -205,6 +236,7 @@ class Pipeline:
                 "command": f"python pipeline.py {command} {self.profile.options}".strip(),
                 "seeds": sorted({e.seed for e in self.experiments}),
                 "experiments": {e.key: e.name for e in self.experiments},
+                "stand_ins": self._stand_ins(names),
                 "label": self.profile.label,
             },
             measured={
@@ -219,41 +251,52 @@ class Pipeline:
         )  # fmt: skip
         return folder
 
+    def stand_ins(self, planned: Sequence[AnyExperiment]) -> Counter[str]:
+        """How many of some networks have a stand-in, by what it is."""
+        networks = [e for e in planned if isinstance(e, Experiment)]
+        found = records.find(networks, self.store, self.shipped)
+        return Counter(str(r) for r in found if r and r.stands_in)
+
+    def _stand_ins(self, names: Sequence[str]) -> dict[str, list[str]]:
+        """Planned network → origin and name of the result that reports show in its place."""
+        reading = [n for n in names if self.needed(n) and not self.reads_weights(n)]
+        return {
+            r.planned.name: [r.origin, r.experiment.name]
+            for n in reading
+            for r in self.records(n)
+            if r and r.stands_in
+        }
+
     def require(self, name: str) -> None:
-        """Raises StoreError unless every run that a report reads is stored and intact; says where
-        runs were made by other code."""
-        states = self.states(self.needed(name))
+        """Raise StoreError unless there are results for a report: some, or every run where it
+        reads weights; says where runs were made by other code."""
+        needed = self.needed(name)
+        if not needed:
+            return
+        states = self.states(needed)
         outdated = [s for s in states.values() if s.name == "outdated"]
         if outdated:
             say(f"{len(outdated)} of {len(states)} runs are used as they are: {outdated[0].reason}")
         lacking = [e for e, s in states.items() if not s.usable and s.name != "outdated"]
-        if lacking:
+        if lacking and (self.reads_weights(name) or not any(self.records(name))):
             raise StoreError(
                 f"{len(lacking)} of {len(states)} runs of profile {self.profile.label} are not "
                 f"usable, the first is {lacking[0].name}: {states[lacking[0]].reason}; "
                 f"run `{' '.join(['python pipeline.py train', self.profile.options]).strip()}`"
             )
 
-    def _tasks(self, pending: Sequence[AnyExperiment], asked: int) -> list[workers.Task]:
-        """Training tasks; a GPU takes what can train together at once, cores take one each.
+    def _require_data(self, pending: Sequence[AnyExperiment]) -> None:
+        """Raises DataError before any work where a data set is missing and cannot be downloaded."""
+        from ffcore import data
 
-        The threads of a task follow from the number of experiments that were asked for, not from
-        how many of them are pending: sums over threads round differently, and a run that is
-        trained again must come out bitwise the same.
-        """
-        from ffcore import train
-
-        device = train.choose_device(self.profile.device)
-        groups: list[list[AnyExperiment]] = []
-        for dataset in dict.fromkeys(e.dataset for e in pending):
-            same = [e for e in pending if e.dataset == dataset]
-            networks = [e for e in same if isinstance(e, Experiment)]
-            groups += [list(g) for g in train.plan(networks, train.torch.device(device))]
-            groups += [[e] for e in same if isinstance(e, SparsityExperiment)]
-        # Longest first: a long task that starts last would leave the other cores idle.
-        groups.sort(key=_effort, reverse=True)
-        threads = max(1, workers.cores() // asked) if device == "cpu" else 1
-        return [workers.Task(tuple(g), device, self.data_folder, threads) for g in groups]
+        names = sorted({e.dataset for e in pending})
+        for name in names:
+            try:
+                data.load(name, self.data_folder, progress=say)
+            except DataError as error:
+                others = ", ".join(n for n in names if n != name)
+                hint = f"; to train a part of the profile name it, --dataset with one of {others}"
+                raise DataError(f"{error}{hint if others else ''}") from None
 
     @contextmanager
     def _storing(self, total: int, tasks: int) -> Iterator[tuple[Any, Any]]:
@@ -322,14 +365,3 @@ def _revision(root: Path) -> str:
         return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
-
-
-def _effort(group: Sequence[AnyExperiment]) -> float:
-    """A rough number of operations, to order tasks by."""
-    total = 0.0
-    for e in group:
-        widths = e.widths if isinstance(e, Experiment) else (e.width, e.width)
-        sizes = [784, *widths]
-        products = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
-        total += e.epochs * products * (1.3 if getattr(e, "inhibition", "") == "wta" else 1)
-    return total

@@ -126,3 +126,65 @@ def test_an_unknown_override_is_an_error():
 def test_a_grid_named_twice_trains_each_network_once():
     profile = make_profile({**MINIMAL, "rq1": MINIMAL["rq1"] * 2}, "p")
     assert len(profile.networks()) == 108
+
+
+def test_configurations_are_a_list_in_place_of_all_combinations():
+    grid = {"datasets": ["m"], "configurations": ["l2-sum-none-relu-ffa-sigmoid",
+                                                  "l1-mean-wta-tanh-symmetric"]}  # fmt: skip
+    networks = make_profile({**MINIMAL, "rq1": [grid]}, "p").networks()
+    assert [e.configuration for e in networks] == grid["configurations"]
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({"configurations": ["l2-sum-none-relu"]}, "not of the form norm-aggregation"),
+        ({"configurations": ["l2-sum-none-rleu-sigmoid"]}, "did you mean 'relu'"),
+        ({"positive_fraction": [0.0]}, "positive_fraction is 0.0"),
+    ],
+)
+def test_an_impossible_grid_says_what_is_wrong(grid, message):
+    with pytest.raises(ConfigError, match=message):
+        make_profile({**MINIMAL, "rq1": [{"datasets": ["m"], **grid}]}, "p")
+
+
+def test_shares_of_positive_units_multiply_a_grid_and_a_half_is_the_usual_network():
+    datasets = MINIMAL["rq1"][0]["datasets"]
+    grid = {"datasets": datasets, "probability": ["symmetric"], "positive_fraction": [0.25, 0.5]}
+    profile = make_profile({**MINIMAL, "polarity": [grid]}, "p")
+    shares = profile.networks("polarity")
+    assert len(shares) == 2 * 36 and {e.positive_fraction for e in shares} == {0.25, 0.5}
+    assert len(profile.networks()) == 108 + 36, "a half is already in the grid"
+
+
+def choices(configuration, **vary):
+    grid = {"datasets": ["m"], "configurations": [configuration], "vary": vary}
+    base, *others = make_profile({**MINIMAL, "choices": [grid]}, "p").networks("choices")
+    assert set(base.settings) == {*FACTORS, "dataset"}
+    return [{k: v for k, v in e.settings.items() if k not in (*FACTORS, "dataset")} for e in others]
+
+
+def test_choices_change_one_setting_at_a_time():
+    assert choices("l2-sum-wta-relu-sigmoid", negatives=["any"], theta=[1, 2, 4], wta_k=[5]) == [
+        {"negatives": "any"}, {"theta": 1.0}, {"theta": 4.0}, {"wta_k": 5},
+    ]  # fmt: skip
+
+
+def test_choices_that_change_nothing_are_left_out():
+    assert choices("l2-sum-none-relu-symmetric", theta=[1], wta_k=[5], negatives=["wrong"]) == []
+    assert choices("l2-sum-none-relu-ffa-sigmoid", normalisation=["whole", "none"]) == [
+        {"normalisation": "none"}
+    ]
+
+
+def test_a_setting_that_does_not_exist_cannot_be_varied():
+    with pytest.raises(ConfigError, match="did you mean 'theta'"):
+        choices("l2-sum-none-relu-sigmoid", thta=[1])
+
+
+def test_a_data_set_of_one_part_leaves_out_parts_that_do_not_name_it():
+    grid = {"datasets": ["mnist"], "probability": ["symmetric"], "positive_fraction": [0.25]}
+    values = {**MINIMAL, "rq1": [{"datasets": ["mnist", "kmnist"]}], "polarity": [grid]}
+    found = make_profile(values, "p", {"dataset": "kmnist"})
+    assert len(found.networks("rq1")) == 108 and not found.networks("polarity")
+    assert len(make_profile(values, "p", {"dataset": "digits"}).networks("polarity")) == 36

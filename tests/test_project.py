@@ -41,6 +41,8 @@ ARROWS = {
     "notebooks": {"catalogue", "cleaning", "digests", "execution", "outputs"},
     "pages": {"catalogue", "outputs"},
     "reports": {"catalogue", "digests", "notebooks", "outputs", "pages"},
+    "memory": {"config"},
+    "planning": {"config", "console", "memory", "sources", "train", "workers"},
     "shipped": {"config", "store"},
     "records": {"config", "shipped", "store"},
     "study": {"config", "profiles", "data", "digests", "published", "records", "shipped", "store"},
@@ -62,7 +64,8 @@ ARROWS = {
                 "sparsity", "sparsity_runs", "train"},
     # It names rq1, rq2 and theorems, by which it tells what runs a notebook reads.
     "stages": {"rq1", "rq2", "theorems", "catalogue", "config", "console", "data", "digests",
-               "doing", "notebooks", "outputs",
+               "doing", "notebooks", "outputs", "planning", "polarity", "choices", "records",
+               "shipped",
                "profiles", "reports", "store", "train", "workers"},
 }  # fmt: skip
 

@@ -1,0 +1,85 @@
+"""How much memory networks need, and how stacks and processes are cut to fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ffcore.config import Experiment
+
+SHARE = 0.8  # of the free memory that a plan may use; the rest is the allocator's and others'
+PROCESS = 450e6  # bytes of a worker process with PyTorch loaded, before any data
+
+
+def network_bytes(experiment: Experiment, inputs: int, classes: int) -> float:
+    """Bytes of one network in a block, while it trains.
+
+    Weights and Adam's two moments in float32, one gradient as large as the largest layer, and the
+    activations that ``network.Block`` keeps: of positives and negatives in layer 1 and in two of
+    the later layers, of half of them once more, and a temporary of the same size.
+
+    Args:
+        inputs: columns of the image part of the input.
+    """
+    number = 2 if experiment.precision == "bf16" else 4
+    label = classes if experiment.label_embedding == "corner" else experiment.label_size
+    sizes = [inputs, *experiment.widths]
+    layers = [a * b for a, b in zip(sizes, sizes[1:], strict=False)]
+    weights = sum(layers) + label * experiment.widths[0]
+    copies = 0 if number == 4 else number * (sum(layers) + max(layers))
+    wide, batch = max(experiment.widths), experiment.batch_size
+    rooms = 2 * (1 + min(2, len(layers) - 1)) + 1 + 2
+    return (
+        weights * 12
+        + max(layers) * 4
+        + label * experiment.widths[0] * 4
+        + copies
+        + (rooms * batch * wide * number)
+    )
+
+
+def data_bytes(experiment: Experiment, images: int, inputs: int) -> float:
+    """Bytes of ``images`` images as pixels and as the inputs of a network."""
+    return images * inputs * (1 + (2 if experiment.precision == "bf16" else 4))
+
+
+def split(
+    group: Sequence[Experiment], inputs: int, classes: int, free: float
+) -> list[list[Experiment]]:
+    """A stack in as few parts of nearly equal size as fit the memory; one network at the least.
+
+    Args:
+        free: bytes that the networks may take, data apart.
+    """
+    most = max(1, int(SHARE * free / max(network_bytes(e, inputs, classes) for e in group)))
+    parts = -(-len(group) // most)
+    base, more = divmod(len(group), parts)
+    sizes = [base + (i < more) for i in range(parts)]
+    starts = [sum(sizes[:i]) for i in range(parts)]
+    return [list(group[a : a + n]) for a, n in zip(starts, sizes, strict=True)]
+
+
+def processes(wanted: int, each: float, free: float | None = None) -> int:
+    """How many of the wanted worker processes fit the memory; one at the least.
+
+    Args:
+        each: bytes of data and networks of a process.
+        free: bytes; what the machine has available where not given.
+    """
+    free = available() if free is None else free
+    return wanted if free is None else max(1, min(wanted, int(SHARE * free / (PROCESS + each))))
+
+
+def available() -> float | None:
+    """Bytes of main memory that could be taken now; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return float(found[0]) * 1024 if found else None
+
+
+def words(size: float) -> str:
+    """``512 MB`` or ``3.2 GB``."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

@@ -1,0 +1,104 @@
+"""What trains where: experiments as tasks, stacks cut to the GPU's memory, processes to the RAM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ffcore import memory, sources, workers
+from ffcore.config import Experiment, SparsityExperiment
+from ffcore.console import say
+
+AnyExperiment = Experiment | SparsityExperiment
+
+
+def tasks(
+    pending: Sequence[AnyExperiment], asked: int, wanted_device: str, data_folder: str | None
+) -> list[workers.Task]:
+    """Training tasks, longest first; a GPU takes what can train together at once, cores take one
+    each.
+
+    The threads of a task follow from the number of experiments that were asked for, not from how
+    many of them are pending: sums over threads round differently, and a run that is trained again
+    must come out bitwise the same.
+
+    Args:
+        wanted_device: ``auto``, ``cpu`` or ``cuda``.
+    """
+    from ffcore import train
+
+    device = train.choose_device(wanted_device)
+    groups: list[list[AnyExperiment]] = []
+    for dataset in dict.fromkeys(e.dataset for e in pending):
+        same = [e for e in pending if e.dataset == dataset]
+        networks = [e for e in same if isinstance(e, Experiment)]
+        for group in train.plan(networks, train.torch.device(device)):
+            groups += fitting(group) if device == "cuda" else [list(group)]
+        groups += [[e] for e in same if isinstance(e, SparsityExperiment)]
+    # Longest first: a long task that starts last would leave the other cores idle.
+    groups.sort(key=_effort, reverse=True)
+    threads = max(1, workers.cores() // asked) if device == "cpu" else 1
+    return [workers.Task(tuple(g), device, data_folder, threads) for g in groups]
+
+
+def fitting(group: Sequence[Experiment], free: float | None = None) -> list[list[AnyExperiment]]:
+    """A stack in parts that fit the GPU; says so where it has to be cut.
+
+    Args:
+        free: bytes; what the GPU has free where not given.
+    """
+    source = sources.lookup(group[0].dataset)
+    if free is None:
+        import torch
+
+        free = torch.cuda.mem_get_info()[0]
+    free -= memory.data_bytes(group[0], source.images, source.pixels)
+    parts = memory.split(group, source.pixels, source.classes, free)
+    if len(parts) > 1:
+        need = len(group) * memory.network_bytes(group[0], source.pixels, source.classes)
+        say(
+            f"{len(group)} networks on {group[0].dataset} need {memory.words(need)}, the GPU has "
+            f"{memory.words(max(free, 0))}: {len(parts)} stacks of {len(parts[0])} or fewer"
+        )
+    return [list(part) for part in parts]
+
+
+def processes(todo: Sequence[workers.Task], free: float | None = None) -> int:
+    """Local processes for the tasks; says so where memory allows fewer than there are cores.
+
+    Args:
+        free: bytes; what the machine has available where not given.
+    """
+    each = max((_task_bytes(task) for task in todo), default=0.0)
+    wanted = min(workers.cores(), len(todo))
+    count = memory.processes(wanted, each, free)
+    if count < wanted:
+        say(
+            f"training in {count} of {wanted} processes: each needs "
+            f"{memory.words(memory.PROCESS + each)} of memory"
+        )
+    return count
+
+
+def _task_bytes(task: workers.Task) -> float:
+    if task.device != "cpu":
+        return 0.0
+    size = 0.0
+    for e in task.experiments:
+        source = sources.lookup(e.dataset)
+        if isinstance(e, Experiment):
+            data = memory.data_bytes(e, source.images, source.pixels)
+            size = max(size, data + memory.network_bytes(e, source.pixels, source.classes))
+        else:
+            size = max(size, source.images * source.pixels * 5)
+    return size
+
+
+def _effort(group: Sequence[AnyExperiment]) -> float:
+    """A rough number of operations, to order tasks by."""
+    total = 0.0
+    for e in group:
+        widths = e.widths if isinstance(e, Experiment) else (e.width, e.width)
+        sizes = [sources.lookup(e.dataset).pixels, *widths]
+        products = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+        total += e.epochs * products * (1.3 if getattr(e, "inhibition", "") == "wta" else 1)
+    return total
