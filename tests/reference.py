@@ -67,14 +67,19 @@ class ReferenceNetwork:
     def passed_on(self, depth: int, h: Tensor) -> Tensor:
         e = self.experiment
         positive, negative = e.groups(e.widths[depth])
-        parts = [h[:, :positive], h[:, positive:]] if negative else [h]
+        if e.normalisation == "none":
+            return h
+        parts = [h[:, :positive], h[:, positive:]]
+        if e.normalisation == "whole" or not negative:
+            parts = [h]
         return torch.cat([p / (p.norm(dim=1, keepdim=True) + EPS) for p in parts], dim=1)
 
     def step(self, images: Tensor, right: Tensor, wrong: Tensor) -> list[float]:
         inputs = torch.cat([self.embed(images, right), self.embed(images, wrong)])
         losses = []
         for depth in range(len(self.layers)):
-            p = self.probability(depth, self.activations(depth, inputs)).clamp(EPS, 1 - EPS)
+            h = self.activations(depth, inputs)
+            p = self.probability(depth, h).clamp(EPS, 1 - EPS)
             half = len(images)
             loss = torch.cat([-torch.log(p[:half]), -torch.log(1 - p[half:])]).mean()
             self.optimisers[depth].zero_grad()
@@ -82,7 +87,10 @@ class ReferenceNetwork:
             self.optimisers[depth].step()
             losses.append(loss.item())
             with torch.no_grad():
-                inputs = self.passed_on(depth, self.activations(depth, inputs))
+                late = self.experiment.passed_on == "after"
+                inputs = self.passed_on(
+                    depth, self.activations(depth, inputs) if late else h.detach()
+                )
         return losses
 
     @torch.no_grad()

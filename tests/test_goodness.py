@@ -77,3 +77,28 @@ def test_a_dead_sample_has_zero_goodness_and_zero_slope():
         value = goodness.goodness(dead, norm, ONE)
         slope = goodness.goodness_slope(dead, value, torch.ones(1, 2), norm, "relu", ONE)
         assert value.abs().max() == 0 and slope.abs().max() == 0
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000), st.sampled_from([True, False, None]), st.floats(0.1, 30))
+def test_slopes_of_probability_and_loss_equal_autograd(seed, symmetric, size):
+    draw = torch.Generator().manual_seed(seed)
+    pair = [size * torch.rand(3, 8, generator=draw, dtype=torch.float64) for _ in range(2)]
+    positive, negative = (g.requires_grad_() for g in pair)
+    theta, alpha = torch.full((3, 1), 2.0), torch.tensor([[1.0], [2.5], [5.0]])
+    rule = torch.tensor([[True], [False], [True]]) if symmetric is None else symmetric
+    p = goodness.probability(positive, negative, theta, alpha, rule)
+    expected = torch.autograd.grad(goodness.loss(p).sum(), (positive, negative))
+    fixed = [g.detach() for g in (p, positive, negative)]
+    slopes = goodness.probability_slopes(*fixed, alpha, rule)
+    for ours, theirs in zip(slopes, expected, strict=True):
+        torch.testing.assert_close(
+            ours * goodness.loss_slope(fixed[0]), theirs, rtol=1e-6, atol=1e-12
+        )
+
+
+def test_beyond_the_clamp_there_is_no_slope():
+    p = torch.tensor([[0.0, 1e-5, 0.5, 1.0, 0.0, 0.5, 1 - 1e-5, 1.0]], dtype=torch.float64)
+    slope = goodness.loss_slope(p)[0]
+    assert (slope == 0).tolist() == [True, False, False, True, True, False, False, True]
+    assert slope[2] == -1 / (0.5 * 8) and slope[5] == 1 / (0.5 * 8)

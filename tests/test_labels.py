@@ -55,3 +55,12 @@ def test_corner_embedding_replaces_the_first_pixels_by_a_one_hot():
     assert full.shape == images.shape
     assert torch.equal(full[:, :10], torch.eye(10)[truth])
     assert torch.equal(full[:, 10:], images[:, 10:])
+
+
+def test_negatives_of_any_label_are_the_true_one_as_often_as_chance():
+    truth = torch.arange(10).repeat(2000)
+    draw = labels.generator(0, "negatives")
+    found = labels.negative_labels(truth, 10, draw, "any")
+    share = (found == truth).float().mean().item()
+    assert abs(share - 0.1) < 4 * (0.1 * 0.9 / len(truth)) ** 0.5
+    assert set(found.tolist()) == set(range(10))

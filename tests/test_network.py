@@ -78,6 +78,47 @@ def test_any_widths_and_depth_step_as_the_reference_does(widths):
     agree(tiny(widths=widths, norm="l1", activation="tanh"))
 
 
+@pytest.mark.parametrize("normalisation", ["group", "whole", "none"])
+@pytest.mark.parametrize("passed_on", ["after", "before"])
+@pytest.mark.parametrize("probability", FACTORS["probability"])
+def test_what_the_papers_leave_open_steps_as_the_reference_does(
+    normalisation, passed_on, probability
+):
+    open_ = dict(normalisation=normalisation, passed_on=passed_on, widths=(40, 32, 24))
+    agree(tiny(**open_, probability=probability))
+    agree(tiny(**open_, probability=probability, inhibition="wta", norm="l1"))
+
+
+@pytest.mark.parametrize("factors", ALL[::5], ids=lambda f: "-".join(f.values()))
+@pytest.mark.parametrize("widths", [(40, 32), (40, 32, 24)])
+def test_labels_that_cannot_win_are_left_out_of_prediction_without_changing_it(factors, widths):
+    experiment = tiny(**factors, widths=widths)
+    block, _ = pair(experiment)
+    for step, (images, right, wrong) in enumerate(batches(experiment, count=12)):
+        scores = block.scores(images)[0]
+        chosen = scores[torch.arange(len(images)), block.predict(images)[0]]
+        # Equal up to rounding: in a saturated network many labels share the largest score.
+        torch.testing.assert_close(chosen, scores.amax(dim=1), rtol=1e-6, atol=1e-6)
+        block.step(images, right, wrong)
+        if step == 6:
+            block.layers[0][0].mul_(4)  # Confident first layers leave few labels to look at.
+
+
+def test_prediction_looks_at_few_labels_once_the_first_layer_is_sure(monkeypatch):
+    block, _ = pair(tiny(theta=0.0))
+    images = torch.zeros(5, 50)
+    sure = torch.full((5, 10), 0.01)
+    sure[torch.arange(5), torch.tensor([3, 1, 4, 1, 5])] = 0.999
+    columns = iter(sure.T)
+    seen = []
+    monkeypatch.setattr(
+        block, "_probability", lambda h, depth: next(columns)[None] if depth == 0 else
+        seen.append(h.shape[1]) or torch.full(h.shape[:2], 0.9)
+    )  # fmt: skip
+    assert block.predict(images)[0].tolist() == [3, 1, 4, 1, 5]
+    assert seen == [5], "one label an image"
+
+
 def test_a_block_of_many_networks_trains_each_as_if_alone():
     kind = dict(activation="tanh", norm="l2sq", inhibition="wta")
     probabilities = (("sigmoid", 2.0), ("sigmoid", 0.5), ("symmetric", 2.0))

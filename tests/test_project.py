@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ffcore import digests
+from ffcore import digests, published
+from ffcore.config import FACTORS
 from ffcore.profiles import make_profile
 from ffcore.study import read_profile
 
@@ -158,7 +159,8 @@ def test_every_profile_is_valid_and_only_paper_claims_paper_scale(path):
 
 
 def test_the_paper_profile_is_the_published_grid():
-    experiments = read_profile("paper", root=ROOT).networks()
+    profile = read_profile("paper", root=ROOT)
+    experiments = profile.networks("rq1")
     assert {e.dataset for e in experiments} == {"mnist", "kmnist", "fashion-mnist", "cifar-10"}
     assert len([e for e in experiments if e.dataset == "mnist" and e.seed == 0]) >= 108
     for e in experiments:
@@ -166,6 +168,13 @@ def test_the_paper_profile_is_the_published_grid():
         assert e.widths == ((2000, 2000) if cifar else (1000, 1000))
         assert (e.epochs, e.patience) == ((100, 10) if cifar else (50, 0))
         assert (e.batch_size, e.learning_rate, e.label_embedding) == (512, 1e-3, "appended")
+    ten = {(e.dataset, e.configuration) for e in experiments if e.seed == 9}
+    seeds = published.ten_seeds().to_dict("records")
+    logged = {(r["dataset"], "-".join(r[f] for f in FACTORS)) for r in seeds}
+    assert logged <= ten and len(ten) == 54
+    shares = profile.networks("polarity")
+    assert {e.positive_fraction for e in shares} == {0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95}
+    assert {(e.epochs, e.inhibition) for e in shares} == {(10, "none")} and len(shares) == 252
 
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
