@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ffcore import published
 from ffcore.config import FACTORS, Experiment
+from ffcore.intervals import t_interval
 from ffcore.records import OWN, SHIPPED, Record
 from ffcore.study import Study, as_published, beside_published
 from ffcore.train import summarise
 
 ACCURACIES = ("best", "last", "selected")
-RESAMPLES = 9999
 NOT_RUN = "not run"
 
 
@@ -143,72 +141,32 @@ def means(frame: pd.DataFrame, factor: str) -> pd.DataFrame:
     """Mean best accuracy for each level of a factor and each probability, as Table F1 (``norm``)
     and Table F2 (``activation``) print them; the published means follow from Table F3.
 
+    A configuration counts once, with its mean over seeds.
+
     Returns:
-        ``dataset``, the factor, ``probability``, ``networks``, ``best_mean``, ``low`` and ``high``
-        (95 % t interval over configurations), ``published_mean``, ``difference``.
+        ``dataset``, the factor, ``probability``; ``networks``: configurations with a result, of
+        ``planned``; ``best_mean``, ``low`` and ``high`` (95 % t interval over configurations);
+        ``published_mean`` over the same configurations, ``difference``, and ``published_all``
+        over all that are planned.
     """
     rows = []
-    for (dataset, level, probability), part in frame.groupby(["dataset", factor, "probability"]):
-        low, high = t_interval(part["best"].to_numpy())
-        mean, theirs = part["best"].mean(), part["published_best"].mean()
+    units = frame.groupby(["dataset", *FACTORS], sort=False)[["best", "published_best"]].mean()
+    keys = ["dataset", factor, "probability"]
+    for (dataset, level, probability), part in units.groupby(keys, sort=False):
+        ran = part.dropna(subset=["best"])
+        low, high = t_interval(ran["best"])
+        mean, theirs = ran["best"].mean(), ran["published_best"].mean()
         rows.append(
-            {"dataset": dataset, factor: level, "probability": probability, "networks": len(part),
-             "best_mean": mean, "low": low, "high": high, "published_mean": theirs,
-             "difference": mean - theirs}
+            {"dataset": dataset, factor: level, "probability": probability, "networks": len(ran),
+             "planned": len(part), "best_mean": mean, "low": low, "high": high,
+             "published_mean": theirs, "difference": mean - theirs,
+             "published_all": part["published_best"].mean()}
         )  # fmt: skip
-    order = {level: i for i, level in enumerate(FACTORS[factor])}
+    legal = {**FACTORS, "dataset": tuple(frame["dataset"].unique())}
     found = pd.DataFrame(rows)
-    return found.sort_values(factor, key=lambda c: c.map(order), kind="stable", ignore_index=True)
-
-
-def comparisons(frame: pd.DataFrame) -> pd.DataFrame:
-    """FFA, sigmoid Polar and symmetric Polar compared in pairs: the same data set, seed, norm,
-    aggregation, inhibition and activation on both sides.
-
-    Returns:
-        ``dataset``, ``first``, ``second``, ``pairs``, ``difference`` (mean of second − first in
-        percentage points), ``low`` and ``high`` (95 % bootstrap interval over pairs), ``wins``
-        (percent of pairs in which the second is better), ``published_difference``.
-    """
-    keys = ["seed", *(f for f in FACTORS if f != "probability")]
-    rows = []
-    for dataset, part in frame.groupby("dataset"):
-        ours = part.pivot_table(index=keys, columns="probability", values="best")
-        theirs = part.pivot_table(index=keys, columns="probability", values="published_best")
-        for first, second in combinations(FACTORS["probability"], 2):
-            if not {first, second} <= set(ours):
-                continue
-            gaps = (ours[second] - ours[first]).dropna().to_numpy()
-            if not len(gaps):
-                continue
-            low, high = bootstrap_interval(gaps)
-            published_gap = float("nan")
-            if {first, second} <= set(theirs):
-                published_gap = (theirs[second] - theirs[first]).mean()
-            rows.append(
-                {"dataset": dataset, "first": first, "second": second, "pairs": len(gaps),
-                 "difference": gaps.mean(), "low": low, "high": high,
-                 "wins": 100 * float((gaps > 0).mean()), "published_difference": published_gap}
-            )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def t_interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % t interval of a mean; both ends NaN for fewer than two values."""
-    if len(values) < 2:
-        return float("nan"), float("nan")
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return float(values.mean() - half), float(values.mean() + half)
-
-
-def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of a mean, with a fixed seed."""
-    if len(values) < 2:
-        return float("nan"), float("nan")
-    draw = np.random.default_rng(0)
-    resampled = draw.choice(values, (RESAMPLES, len(values))).mean(axis=1)
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return float(low), float(high)
+    return found.sort_values(
+        keys, key=lambda c: c.map(legal[str(c.name)].index), kind="stable", ignore_index=True
+    )
 
 
 def first_dataset(frame: pd.DataFrame) -> pd.DataFrame:

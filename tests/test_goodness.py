@@ -28,6 +28,24 @@ def test_winners_are_the_largest_signed_activations():
     assert sorted(places.flatten().tolist()) == [0, 3]
 
 
+@pytest.mark.parametrize("units", [16, 75, 149, 150, 154, 500, 1000])
+@pytest.mark.parametrize("kind", ["normal", "ties", "equal", "sorted"])
+def test_winners_are_those_of_a_full_sort(units, kind):
+    draw = torch.Generator().manual_seed(units)
+    h = torch.randn(2, 40, units, generator=draw)
+    if kind == "ties":
+        h = h.relu().mul(4).round()
+    elif kind == "equal":
+        h = torch.ones_like(h)
+    elif kind == "sorted":
+        h = h.sort(dim=-1).values  # The winners share a fold, and partly the rest behind it.
+    values, places = goodness.winners(h, 15)
+    expected = h.sort(dim=-1, descending=True).values[..., :15]
+    assert torch.equal(values.sort(dim=-1, descending=True).values, expected)
+    assert torch.equal(h.gather(-1, places), values)
+    assert all(len(set(row)) == 15 for row in places.flatten(0, 1).tolist())
+
+
 def test_probabilities_by_hand():
     two, one = torch.tensor([[2.0]]), torch.tensor([[1.0]])
     assert goodness.sigmoid_probability(two, one, ONE, ONE).item() == 0.5
