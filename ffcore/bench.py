@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ffcore import data, labels, train
+from ffcore import data, labels, memory, train
 from ffcore.config import Experiment, make_experiment
 from ffcore.errors import ConfigError
 from ffcore.network import Block, initial_weights
@@ -130,11 +131,36 @@ def measure(dataset: data.Dataset, tell: Callable[[str], None], steps: int = 118
         yield Row(f"share of the machine's rate in training, {precision}", 100 * share, "%",
                   "≥ 85" if precision == "fp32" else "")  # fmt: skip
     few = max(2, min(4, steps))
+    alone = 0.0
     for members in (1, 6, 18, 54, 108):
-        spent = stack_step(base, ready, members, few)
-        tell(f"{members} networks: {spent * 1e3:.1f} ms a network and step")
-        yield Row(f"step of one of {members} networks", spent * 1e3, "ms",
+        spent, held = stack_step(base, ready, members, few)
+        alone = alone or spent
+        planned = memory.network_bytes(base, ready.images.shape[1], ready.classes)
+        tell(f"{members} networks: {spent * 1e3:.1f} ms a network and step, "
+             f"{memory.words(held)} in all")  # fmt: skip
+        yield Row(f"{members} networks: step of one", spent * 1e3, "ms",
                   how="each with its own weights, one after the other")  # fmt: skip
+        yield Row(f"{members} networks: time against linear growth", spent / alone, "×", "≤ 1")
+        yield Row(f"{members} networks: memory of one", held / members / 1e6, "MB",
+                  f"{planned / 1e6:.0f} planned")  # fmt: skip
+    yield from growth(base, ready, few)
+
+
+def growth(base: Experiment, ready: train.Prepared, steps: int) -> Iterator[Row]:
+    """How a step's time grows with width and with the batch, against its operations: 1 is linear,
+    less is better."""
+    inputs = ready.images.shape[1]
+    times: dict[tuple[int, int], float] = {}
+    for width, batch in ((500, BATCH), (1000, BATCH), (2000, BATCH), (1000, 2 * BATCH)):
+        changed = base.model_copy(update={"widths": (width, width), "batch_size": batch})
+        block = train.build([changed], inputs, ready.classes, torch.device("cpu"))
+        spent = _timed_steps(lambda *b, block=block: block.step(*b), ready, steps, batch) / steps
+        times[width, batch] = spent / step_operations(inputs, width, batch)
+    usual = times[WIDTH, BATCH]
+    for (width, batch), spent in times.items():
+        if (width, batch) != (WIDTH, BATCH):
+            what = f"step of width {width}, batch {batch}: time an operation"
+            yield Row(what, spent / usual, "×", how=f"against width {WIDTH}, batch {BATCH}")
 
 
 def write(rows: list[Row], path: Path, hardware: str) -> None:
@@ -145,10 +171,27 @@ def write(rows: list[Row], path: Path, hardware: str) -> None:
     frame.assign(hardware=hardware, torch=torch.__version__).to_csv(path, index=False)
 
 
-def step_operations(inputs: int) -> float:
+def markdown(path: Path) -> str:
+    """A file of ``write`` as the table that the README shows."""
+    import pandas as pd
+
+    frame = pd.read_csv(path, keep_default_na=False)
+    rows = [
+        f"| {r['what']} | {r['value']:.{_places(r['value'])}f} {r['unit']} | {r['target']} |"
+        for r in frame.to_dict("records")
+    ]
+    where = f"{frame['hardware'][0]}; PyTorch {frame['torch'][0]}"
+    return "\n".join([f"| {where} | measured | target |", "|---|---|---|", *rows])
+
+
+def _places(value: float) -> int:
+    return 0 if abs(value) >= 100 else 2
+
+
+def step_operations(inputs: int, width: int = WIDTH, batch: int = BATCH) -> float:
     """Floating-point operations of one step of two layers: three image products in layer 1, four
     products of both halves in layer 2."""
-    return 3 * 2 * BATCH * inputs * WIDTH + 4 * 2 * BATCH * WIDTH * WIDTH
+    return 3 * 2 * batch * inputs * width + 4 * 2 * batch * width * width
 
 
 def machine_rate(precision: str, inputs: int = 784, seconds: float = 1.5) -> float:
@@ -199,8 +242,12 @@ def plain_epoch(experiment: Experiment, ready: train.Prepared, steps: int) -> tu
     return spent, time.perf_counter() - began
 
 
-def stack_step(base: Experiment, ready: train.Prepared, members: int, steps: int) -> float:
-    """Seconds of a step of one network among ``members``, each with its own weights in memory."""
+def stack_step(
+    base: Experiment, ready: train.Prepared, members: int, steps: int
+) -> tuple[float, float]:
+    """Seconds of a step of one network among ``members``, each with its own weights in memory, and
+    the bytes by which the process grew for all of them."""
+    before = _resident()
     blocks: list[Block] = [
         train.build([base], ready.images.shape[1], ready.classes, torch.device("cpu"))
         for _ in range(members)
@@ -210,11 +257,24 @@ def stack_step(base: Experiment, ready: train.Prepared, members: int, steps: int
         for block in blocks:
             block.step(*batch)
 
-    return _timed_steps(step, ready, steps) / (members * steps)
+    spent = _timed_steps(step, ready, steps) / (members * steps)
+    return spent, max(0.0, _resident() - before)
+
+
+def _resident() -> float:
+    """Bytes of main memory that this process holds; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+    return float(pages * os.sysconf("SC_PAGE_SIZE"))
 
 
 def _timed_steps(
-    step: Callable[[Tensor, Tensor, Tensor], Any], ready: train.Prepared, steps: int
+    step: Callable[[Tensor, Tensor, Tensor], Any],
+    ready: train.Prepared,
+    steps: int,
+    batch: int = BATCH,
 ) -> float:
     """Seconds of the steps, after two that warm up caches and thread pools."""
     draw = labels.generator(0, "order", 1)
@@ -222,7 +282,7 @@ def _timed_steps(
     wrong = labels.negative_labels(ready.labels[order], ready.classes, draw)
     spent = 0.0
     for number in range(-2, steps):
-        part = slice(max(number, 0) * BATCH, (max(number, 0) + 1) * BATCH)
+        part = slice(max(number, 0) * batch, (max(number, 0) + 1) * batch)
         rows = order[part]
         began = time.perf_counter()
         step(ready.images[rows], ready.labels[rows], wrong[part])

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -6,6 +8,8 @@ from ffcore.config import make_experiment
 from ffcore.errors import ConfigError
 from ffcore.network import initial_weights
 from tests.conftest import tiny
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_the_plain_network_learns_what_the_engine_learns(digits):
@@ -40,3 +44,23 @@ def test_engine_and_plain_reference_are_timed_on_the_same_steps(digits):
     e = tiny(epochs=1)
     ready = train.prepare(digits, e, torch.device("cpu"))
     assert all(t > 0 for t in (*bench.engine_epoch(e, ready, 2), *bench.plain_epoch(e, ready, 2)))
+
+
+def test_stacks_and_growth_are_measured_on_real_steps(digits):
+    ready = train.prepare(digits, tiny(), torch.device("cpu"))
+    spent, held = bench.stack_step(tiny(widths=(400, 400)), ready, 20, 2)
+    assert spent > 0 and held > 10 * (64 * 400 + 400 * 400) * 4
+    rows = list(bench.growth(tiny(), ready, 2))
+    assert len(rows) == 3 and all(0.01 < r.value < 100 for r in rows)
+
+
+def test_the_readme_shows_the_shipped_measurements():
+    assert bench.markdown(ROOT / "shipped" / "bench.csv") in (ROOT / "README.md").read_text()
+
+
+def test_a_written_table_comes_back_as_markdown(tmp_path):
+    rows = [bench.Row("speed", 5.125, "×", "≥ 5"), bench.Row("rate", 196.4, "Gflop/s")]
+    bench.write(rows, tmp_path / "bench.csv", "a machine")
+    first, _, *rest = bench.markdown(tmp_path / "bench.csv").splitlines()
+    assert first.startswith("| a machine; PyTorch ")
+    assert rest == ["| speed | 5.12 × | ≥ 5 |", "| rate | 196 Gflop/s |  |"]

@@ -59,7 +59,7 @@ ARROWS = {
     "plots_probability": {"plots"},
     "console": set(),
     "doing": {"console"},
-    "bench": {"config", "data", "labels", "network", "train"},
+    "bench": {"config", "data", "labels", "memory", "network", "train"},
     # It names the modules whose code a run depends on, beside those that it calls.
     "workers": {"config", "data", "digests", "formats", "goodness", "labels", "network",
                 "sparsity", "sparsity_runs", "train"},
