@@ -3,15 +3,19 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parent.parent
+NO_NETWORK = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"),
+                           "http://127.0.0.1:9")  # fmt: skip
 
 
 def pipeline(*arguments, code=0, **options):
@@ -275,3 +279,75 @@ def test_clean_removes_what_was_made_and_nothing_else(made):
     assert not (results / "work").exists() and not list(figures.glob("*.png"))
     assert keep.exists() and list((results / "runs").glob("[0-9a-f]*"))
     assert (results / "reports" / "latest" / "index.html").exists()
+
+
+@pytest.fixture(scope="module")
+def shared(made, tmp_path_factory):
+    """A project without runs, whose shared tables hold a smoke report's networks."""
+    results, _, _, _ = made
+    root = tmp_path_factory.mktemp("project")
+    for part in ("profiles", "notebooks"):
+        shutil.copytree(ROOT / part, root / part)
+    shutil.copy(ROOT / "pipeline.py", root)
+    said = pipeline("share", "--results", results, "--into", root / "shipped")
+    assert "18 networks added, 0 replaced" in said
+    return root
+
+
+def elsewhere(root, *arguments, code=0):
+    """Run a command of the project in ``root``."""
+    done = subprocess.run(
+        [sys.executable, "pipeline.py", *map(str, arguments)],
+        capture_output=True, text=True, timeout=300, cwd=root,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_report_is_made_from_shared_tables_without_training(shared):
+    said = elsewhere(shared, "report", "rq1_accuracy", "--profile", "smoke")
+    folder = Path(re.search(r"^(/.*)/index\.html$", said, re.M)[1])
+    assert not list((shared / "results").glob("runs/[0-9a-f]*"))
+    table = pd.read_csv(folder / "tables" / "rq1_accuracy.csv")
+    assert len(table) == 11 and table["best"].notna().all()
+    stand_ins = json.loads((folder / "manifest.json").read_text())["stand_ins"]
+    assert len(stand_ins) == 11 and {origin for origin, _ in stand_ins.values()} == {"shipped"}
+    assert "11 shipped" in (folder / "figures" / "rq1_accuracy_grid.svg").read_text()
+
+
+def test_status_says_what_stands_in_and_reports_that_read_weights_still_need_runs(shared):
+    said = elsewhere(shared, "status", "--profile", "smoke")
+    assert "standing in for missing networks: 18 shipped, 3 epochs, fp32" in said
+    said = elsewhere(shared, "report", "rq2_taxonomy", "--profile", "smoke", code=1)
+    assert "are not usable" in said and "pipeline.py train --profile smoke" in said
+
+
+def test_only_a_part_of_a_profile_is_trained(tmp_path):
+    said = pipeline("train", "--profile", "smoke", "--only", "choices", "--results", tmp_path)
+    assert "trained 4 in" in said
+    pipeline("train", "--profile", "smoke", "--only", "polarty", "--results", tmp_path, code=1)
+    said = pipeline("train", "--profile", "paper", "--only", "choices", "--dataset", "kmnist",
+                    "--results", tmp_path, code=1)  # fmt: skip
+    assert "has no choices" in said
+
+
+def test_missing_data_is_said_before_anything_is_trained(tmp_path):
+    profile = tmp_path / "two.yaml"
+    profile.write_text("""
+title: two data sets
+rq1:
+  - {datasets: [digits, cifar-10], configurations: [l2-sum-none-relu-sigmoid],
+     settings: {epochs: 1, widths: [8, 8]}}
+sparsity: [{dataset: digits, width: 8, epochs: 1}]
+""")
+    said = pipeline("train", "--profile", profile, "--results", tmp_path / "results", code=1,
+                    env={**os.environ, "FFCORE_DATA": str(tmp_path / "none"), **NO_NETWORK},
+                    )  # fmt: skip
+    assert "cifar-10" in said and "--dataset with one of digits" in said
+    assert not list((tmp_path / "results").glob("runs/[0-9a-f]*"))
+
+
+def test_nothing_to_share_is_an_error(tmp_path):
+    said = pipeline("share", "--results", tmp_path, "--into", tmp_path / "tables", code=1)
+    assert "no network is stored" in said and not (tmp_path / "tables").exists()
