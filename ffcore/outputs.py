@@ -9,6 +9,7 @@ import json
 import numbers
 import re
 import struct
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from ffcore.errors import ReportError, nearest
 
 DPI = 200
 SHOWN_ROWS = 500
+FOOT_SIZE = 6  # points
+FOOT_LETTERS = 27  # an inch of the foot holds, at least
 CAPTIONS = "captions.json"
 _STYLE = (
     "<style>.ff-table{max-height:34em;overflow:auto}.ff-table table{border-collapse:collapse}"
@@ -70,7 +73,9 @@ class Output:
         self._provenance = provenance
         self._captions: dict[str, dict[str, str]] = {"figures": {}, "tables": {}}
 
-    def figure(self, fig: Any, name: str, caption: str, data: Any = None) -> Shown:
+    def figure(
+        self, fig: Any, name: str, caption: str, data: Any = None, sources: str = ""
+    ) -> Shown:
         """Save ``figures/<name>.png``, ``.svg`` and ``.pdf``, close the figure and show it.
 
         Args:
@@ -78,6 +83,8 @@ class Output:
             name: lowercase letters, digits and _; unique in the notebook.
             caption: one or two sentences; also the image's alternative text.
             data: the DataFrame behind the figure, saved as ``figures/<name>.csv``.
+            sources: whose results it shows, such as "18 own (50 epochs), 90 not run"; stands at
+                its foot and in its metadata.
 
         Raises:
             ReportError: a bad or repeated name, or a folder that cannot be written.
@@ -85,12 +92,14 @@ class Output:
         self._check("figures", name)
         import matplotlib.pyplot as plt
 
+        note = ""
         if not self._provenance["paper_scale"]:
             note = f"{self._provenance['profile']} profile · not paper scale"
-            fig.text(1, 0, note, ha="right", va="top", fontsize=6, color="0.4")
+        _foot(fig, f"results: {sources}" if sources else "", note)
         options = f" {self._provenance.get('options', '')}".rstrip()
         command = {"command": f"python pipeline.py figure {name}{options}"}
-        record = json.dumps({**command, **self._provenance, "figure": name}, sort_keys=True)
+        about = {"figure": name, **({"sources": sources} if sources else {})}
+        record = json.dumps({**command, **self._provenance, **about}, sort_keys=True)
         files = {kind: _render(fig, kind, name, record) for kind in ("png", "svg", "pdf")}
         plt.close(fig)
         if data is not None:
@@ -99,8 +108,8 @@ class Output:
         width = struct.unpack(">I", files["png"][16:20])[0] * 96 // DPI
         image = {"image/png": base64.b64encode(files["png"]).decode(), "text/plain": caption}
         words = {"text/html": f'<p class="ff-caption">{html.escape(caption)}</p>'}
-        about = {"image/png": {"width": width, "alt": caption}, "ffcore": {"figure": name}}
-        return Shown(((image, about), ({**words, "text/plain": caption}, {})))
+        told = {"image/png": {"width": width, "alt": caption}, "ffcore": {"figure": name}}
+        return Shown(((image, told), ({**words, "text/plain": caption}, {})))
 
     def table(
         self, frame: Any, name: str, caption: str, formats: Mapping[str, str] | None = None
@@ -181,6 +190,27 @@ def _png_texts(raw: bytes) -> dict[str, str]:
             texts[key.decode("latin-1")] = text.decode("latin-1")
         at += length + 12
     return texts
+
+
+def _foot(fig: Any, left: str, right: str) -> None:
+    """Two small notes under a figure; the left one wraps, and the right one goes below it where
+    they do not fit side by side."""
+    loose = [legend for legend in fig.legends if legend.get_bbox_to_anchor() is fig.bbox]
+    if loose:
+        # That box grows with the notes when the figure is saved, and would take them down there:
+        # the layout makes room for them first, and is then fixed.
+        fig.draw_without_rendering()
+        fig.set_layout_engine("none")
+    for legend in loose:
+        legend.set_bbox_to_anchor((0, 0, 1, 1), fig.transFigure)
+    letters = int(fig.get_figwidth() * FOOT_LETTERS)
+    lines = textwrap.wrap(left, letters)
+    look = {"va": "top", "fontsize": FOOT_SIZE, "color": "0.4"}
+    if lines:
+        fig.text(0, 0, "\n".join(lines), ha="left", **look)
+    if right:
+        together = len(lines) < 2 and len(left) + len(right) + 4 <= letters
+        fig.text(1, 0, right if together else "\n" * len(lines) + right, ha="right", **look)
 
 
 def _render(fig: Any, kind: str, title: str, record: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ffcore import published
+from ffcore import contrasts, published
 from ffcore.config import FACTORS, Experiment
 from ffcore.intervals import t_interval
 from ffcore.records import OWN, SHIPPED, Record
@@ -16,7 +16,7 @@ from ffcore.study import Study, as_published, beside_published
 from ffcore.train import summarise
 
 ACCURACIES = ("best", "last", "selected")
-NOT_RUN = "not run"
+NOT_RUN = published.NOT_RUN
 
 
 def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFrame:
@@ -74,11 +74,16 @@ def sources(frame: pd.DataFrame) -> str:
     counts = []
     for origin in (OWN, SHIPPED):
         part = frame[frame["origin"] == origin]
-        for (run, planned), same in part.groupby(["epochs_run", "epochs"]):
-            cut = (
-                f" of {planned:.0f} planned" if run < planned and not same["stopped"].all() else ""
-            )
+        early = (part["epochs_run"] < part["epochs"]) & part["stopped"].astype(bool)
+        for (run, planned), same in part[~early].groupby(["epochs_run", "epochs"]):
+            cut = f" of {planned:.0f} planned" if run < planned else ""
             counts.append(f"{len(same)} {origin} ({run:.0f}{cut} epochs)")
+        if early.any():
+            run = part.loc[early, "epochs_run"]
+            span = (
+                f"{run.min():.0f} to {run.max():.0f}" if run.nunique() > 1 else f"{run.min():.0f}"
+            )
+            counts.append(f"{early.sum()} {origin} (stopped early, {span} epochs)")
     lacking = int((frame["origin"] == NOT_RUN).sum())
     return ", ".join([*counts, *([f"{lacking} {NOT_RUN}"] if lacking else [])])
 
@@ -147,11 +152,12 @@ def means(frame: pd.DataFrame, factor: str) -> pd.DataFrame:
         ``dataset``, the factor, ``probability``; ``networks``: configurations with a result, of
         ``planned``; ``best_mean``, ``low`` and ``high`` (95 % t interval over configurations);
         ``published_mean`` over the same configurations, ``difference``, and ``published_all``
-        over all that are planned.
+        over all that are planned; ``origin`` of the networks.
     """
     rows = []
     units = frame.groupby(["dataset", *FACTORS], sort=False)[["best", "published_best"]].mean()
     keys = ["dataset", factor, "probability"]
+    origins = frame.groupby(keys)["origin"].agg(contrasts.origin).to_dict()
     for (dataset, level, probability), part in units.groupby(keys, sort=False):
         ran = part.dropna(subset=["best"])
         low, high = t_interval(ran["best"])
@@ -160,7 +166,8 @@ def means(frame: pd.DataFrame, factor: str) -> pd.DataFrame:
             {"dataset": dataset, factor: level, "probability": probability, "networks": len(ran),
              "planned": len(part), "best_mean": mean, "low": low, "high": high,
              "published_mean": theirs, "difference": mean - theirs,
-             "published_all": part["published_best"].mean()}
+             "published_all": part["published_best"].mean(),
+             "origin": origins.get((dataset, level, probability), "")}
         )  # fmt: skip
     legal = {**FACTORS, "dataset": tuple(frame["dataset"].unique())}
     found = pd.DataFrame(rows)

@@ -104,6 +104,38 @@ def test_only_a_paper_scale_figure_is_without_a_note(tmp_path):
     assert text_of(SimpleNamespace(name="paper", paper_scale=True)) == []
 
 
+def foot(sources, width=2.0, profile="quick"):
+    """The texts at the foot of a figure, in its pixels."""
+    fig, ax = plt.subplots(figsize=(width, 1.5), layout="constrained")
+    ax.plot([0, 1], [0, 1], label="a line")
+    fig.legend(loc="outside lower center")
+    open_output(None, profile=profile).figure(fig, "line", caption="c", sources=sources)
+    fig.set_dpi(100)
+    return fig, [t for t in fig.texts if t.get_text()]
+
+
+@pytest.mark.parametrize("width", [2.0, 4.0, 9.0])
+@pytest.mark.parametrize("sources", ["108 own", ", ".join(["90 shipped (5 epochs)"] * 7)])
+def test_notes_at_the_foot_never_overlap(sources, width):
+    fig, texts = foot(sources, width)
+    assert texts[0].get_text().replace("\n", " ") == f"results: {sources}"
+    left, right = (t.get_window_extent() for t in texts)
+    below = right.y0 + 9  # the last line of the right note, which may begin with empty ones
+    assert left.x1 < right.x0 or below <= left.y0 + 1
+    assert left.x1 <= fig.bbox.x1 + 1 and left.y1 <= 1
+    assert fig.legends[0].get_window_extent().y0 >= 0
+    assert fig.legends[0].get_bbox_to_anchor() is not fig.bbox, "it would move with the foot"
+
+
+def test_sources_stand_in_the_metadata_and_nothing_does_without(tmp_path):
+    out = open_output(tmp_path, profile=SimpleNamespace(name="paper", paper_scale=True))
+    out.figure(line_figure(), "with", caption="c", sources="18 own, 90 not run")
+    assert read_provenance(tmp_path / "figures/with.pdf")["sources"] == "18 own, 90 not run"
+    out.figure(line_figure(), "without", caption="c")
+    assert "sources" not in read_provenance(tmp_path / "figures/without.svg")
+    assert foot("", profile=SimpleNamespace(name="paper", paper_scale=True))[1] == []
+
+
 def test_figure_is_shown_with_its_caption_and_closed(tmp_path):
     shown = save(tmp_path)
     (image, about), (words, _) = shown.bundles

@@ -44,23 +44,21 @@ def test_means_are_over_the_configurations_of_a_level(study):
     assert found["networks"].sum() == len(frame)
 
 
-def test_comparisons_are_paired():
-    rows = [
-        {"dataset": "d", "seed": s, "norm": n, "aggregation": "sum", "inhibition": "none",
-         "activation": "relu", "probability": p, "best": b, "published_best": b + 1}
-        for s, n, base in ((0, "l1", 10.0), (0, "l2", 50.0), (1, "l1", 90.0))
-        for p, b in (("ffa-sigmoid", base), ("sigmoid", base + 2), ("symmetric", base - 1))
-    ]  # fmt: skip
-    found = rq1.comparisons(pd.DataFrame(rows)).set_index(["first", "second"])
-    gap = found.loc[("ffa-sigmoid", "sigmoid")]
-    assert gap["pairs"] == 3 and gap["difference"] == 2 and gap["wins"] == 100
-    assert (gap["low"], gap["high"]) == (2, 2)
-    assert found.loc[("sigmoid", "symmetric"), "difference"] == -3
-
-
-def test_bootstrap_interval_covers_a_known_mean():
-    low, high = rq1.bootstrap_interval(pd.Series(range(101)).to_numpy(float))
-    assert low < 50 < high and 8 < high - low < 14
+def test_a_configuration_counts_once_in_a_mean_however_many_seeds_it_has(study):
+    frame = rq1.accuracy(study)
+    again = frame[frame["configuration"] == "l2-sum-none-relu-ffa-sigmoid"].assign(seed=1)
+    lacking = frame[frame["activation"] == "tanh"].assign(origin=rq1.NOT_RUN, best=float("nan"))
+    frame = pd.concat([frame[frame["activation"] != "tanh"], lacking, again])
+    found = rq1.means(frame, "norm").set_index(["norm", "probability"])
+    row = found.loc[("l2", "ffa-sigmoid")]
+    assert (row["networks"], row["planned"], row["origin"]) == (2, 3, "own")
+    part = frame[(frame["norm"] == "l2") & (frame["probability"] == "ffa-sigmoid")]
+    part = part.drop_duplicates("configuration")
+    assert row["best_mean"] == pytest.approx(part["best"].mean())
+    ran = part[part["best"].notna()]
+    assert row["published_mean"] == pytest.approx(ran["published_best"].mean())
+    assert row["published_all"] == pytest.approx(part["published_best"].mean())
+    assert row["published_mean"] != row["published_all"]
 
 
 def test_every_class_is_among_the_latents_and_one_in_ten_is_positive(study):

@@ -1,0 +1,112 @@
+"""How fast networks learn (RQ1; DESIGN 4): convergence area and time, FFA against Polar-FFA."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ffcore import contrasts, measures, published
+from ffcore.config import FACTORS
+from ffcore.contrasts import NEVER
+from ffcore.rq1 import NOT_RUN
+from ffcore.study import beside_published
+
+SHARES = (0.90, 0.95)
+MEASURES = ("area", "time", "epochs_90", "epochs_95")
+EVERY, LEARNED = "all networks", f"best ≥ {NEVER:g} %"
+
+
+def networks(frame: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
+    """Convergence of each network, from histories of equal length within a data set.
+
+    Args:
+        frame: of ``rq1.accuracy``, levelled, so that ``epochs_run`` says where to cut.
+        histories: of ``rq1.histories``.
+
+    Returns:
+        The rows of ``frame``, those that were not run included, with ``area`` and ``time`` (see
+        ``measures.convergence``, fractions of the epochs that are looked at), ``epochs_90`` and
+        ``epochs_95``: epochs, from 1, until 90 and 95 % of the network's own last accuracy were
+        first reached; ``learned``: best accuracy of at least NEVER percent; ``published_area`` and
+        ``published_time`` of the counterpart data set, one network each.
+    """
+    curves = levelled(frame, histories).sort_values("epoch").groupby("key")["test_accuracy"]
+    found = {str(key): _measures(values.to_numpy(float)) for key, values in curves}
+    rows = [found.get(key, dict.fromkeys(MEASURES, np.nan)) for key in frame["key"]]
+    measured = pd.concat(
+        [frame.reset_index(drop=True), pd.DataFrame(rows, columns=list(MEASURES))], axis=1
+    )
+    measured["learned"] = measured["best"] >= NEVER
+    theirs = published.latent_measures().rename(
+        columns={"convergence_area": "published_area", "convergence_time": "published_time"}
+    )
+    columns = ["dataset", *FACTORS, "published_area", "published_time"]
+    return beside_published(measured, theirs[columns])
+
+
+def levelled(frame: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``histories`` up to the epoch to which ``frame`` was levelled."""
+    limit = histories["key"].map(frame.set_index("key")["epochs_run"])
+    return histories[histories["epoch"] <= limit]
+
+
+def comparison(found: pd.DataFrame) -> pd.DataFrame:
+    """Area and time of the three probabilities in pairs, with and without the networks that never
+    learn.
+
+    Such a network is at its best at once, so that its area and time are small: counted in, it
+    makes the probability that fails most look the fastest.
+
+    Args:
+        found: of ``networks``.
+
+    Returns:
+        The columns of ``contrasts.paired``, after ``measure`` and ``networks`` (EVERY or LEARNED:
+        pairs of which both sides learned). ``wins`` is the percentage of pairs in which the second
+        is slower. p-values are adjusted within a measure and choice of networks. Published
+        differences are over those of the pairs that were published.
+    """
+    parts = []
+    for name, part in ((EVERY, found), (LEARNED, found[found["learned"] | _lacking(found)])):
+        for measure in MEASURES:
+            theirs = f"published_{measure}"
+            given = part if theirs in part else part.assign(**{theirs: np.nan})
+            table = contrasts.paired(given, measure, theirs)
+            parts.append(table.assign(measure=measure, networks=name))
+    table = pd.concat(parts, ignore_index=True)
+    order = ["measure", "networks"]
+    return table[[*order, *(c for c in table if c not in order)]]
+
+
+def means(found: pd.DataFrame) -> pd.DataFrame:
+    """Mean area, time and epochs to 90 and 95 % by data set, probability and whether networks
+    learned; ``networks`` is how many."""
+    rows: list[dict[str, Any]] = []
+    ran = found[~_lacking(found)]
+    for (dataset, learned), part in ran.groupby(["dataset", "learned"], sort=False):
+        for probability in FACTORS["probability"]:
+            same = part[part["probability"] == probability]
+            if len(same):
+                rows.append(
+                    {"dataset": dataset, "learned": "yes" if learned else f"below {NEVER:g} %",
+                     "probability": probability, "networks": len(same),
+                     "epochs_run": same["epochs_run"].max(),
+                     **{m: same[m].mean() for m in MEASURES}}
+                )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _lacking(found: pd.DataFrame) -> pd.Series:
+    return found["origin"] == NOT_RUN
+
+
+def _measures(accuracies: np.ndarray) -> dict[str, float]:
+    """Of one history of accuracies in percent [T]."""
+    area, time = measures.convergence(accuracies / 100)
+    reached = {
+        f"epochs_{100 * share:.0f}": int(np.argmax(accuracies >= share * accuracies[-1])) + 1
+        for share in SHARES
+    }
+    return {"area": area, "time": time, **reached}
