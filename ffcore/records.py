@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,19 @@ def find(
     return found
 
 
+def exact(planned: Experiment, store: Store, shipped: Mapping[str, Entry]) -> Record | None:
+    """The run or the shipped result of just this experiment, number format and epochs included."""
+    if store.state(planned).usable:
+        run = store.load(planned)
+        content = {name: facts["sha256"] for name, facts in run.files.items()}
+        return Record(planned, planned, OWN, run.summary, content, partial(run.table, "history"))
+    if entry := shipped.get(planned.key):
+        numbers = [entry.summary, entry.history["test_accuracy"].tolist()]
+        rows = partial(_same, entry.history)
+        return Record(planned, planned, SHIPPED, entry.summary, numbers, rows)
+    return None
+
+
 def _best(
     planned: Experiment,
     candidates: Sequence[tuple[Experiment, str]],
@@ -85,15 +98,9 @@ def _best(
         e, origin = candidate
         return -e.epochs, origin != OWN, e.precision != planned.precision, e.precision
 
-    for e, origin in sorted((c for c in candidates if c[0].epochs <= planned.epochs), key=rank):
-        if origin == SHIPPED:
-            entry = shipped[e.key]
-            numbers = [entry.summary, entry.history["test_accuracy"].tolist()]
-            return Record(planned, e, origin, entry.summary, numbers, partial(_same, entry.history))
-        if store.state(e).usable:
-            run = store.load(e)
-            content = {name: facts["sha256"] for name, facts in run.files.items()}
-            return Record(planned, e, origin, run.summary, content, partial(run.table, "history"))
+    for e, _ in sorted((c for c in candidates if c[0].epochs <= planned.epochs), key=rank):
+        if found := exact(e, store, shipped):
+            return replace(found, planned=planned)
     return None
 
 

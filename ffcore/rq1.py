@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
 from ffcore import contrasts, published
-from ffcore.config import FACTORS, Experiment
+from ffcore.config import FACTORS, Experiment, Precision
 from ffcore.intervals import t_interval
-from ffcore.records import OWN, SHIPPED, Record
+from ffcore.records import OWN, SHIPPED, Record, exact
 from ffcore.study import Study, as_published, beside_published
 from ffcore.train import summarise
 
@@ -66,6 +66,37 @@ def histories(study: Study, part: str = "rq1") -> pd.DataFrame:
     frame = pd.concat(frames, ignore_index=True)
     frame["test_accuracy"] *= 100
     return frame
+
+
+def precisions(study: Study, part: str = "rq1") -> pd.DataFrame:
+    """Networks that were trained in fp32 and in another number format, for as many epochs.
+
+    Returns:
+        ``dataset``, ``configuration``, ``seed``, ``precision`` (the other format), ``epochs``;
+        ``last_fp32``, ``last`` and ``difference`` (other − fp32), ``best_fp32`` and ``best`` in
+        percent; ``published_last_std`` over ten seeds, NaN where there is none.
+    """
+    rows = []
+    for e in study.profile.networks(part):
+        results = {
+            p: exact(e.model_copy(update={"precision": p}), study.store, study.shipped)
+            for p in get_args(Precision)
+        }
+        for precision, ours in results.items():
+            if (full := results["fp32"]) and ours and precision != "fp32":
+                row = {**{f: getattr(e, f) for f in FACTORS}, "dataset": e.dataset,
+                       "configuration": e.configuration, "seed": e.seed, "precision": precision,
+                       "epochs": ours.summary["epochs"]}  # fmt: skip
+                for name in ("last", "best"):
+                    row[f"{name}_fp32"] = 100 * full.summary[name]
+                    row[name] = 100 * ours.summary[name]
+                rows.append({**row, "difference": row["last"] - row["last_fp32"]})
+    columns = ["dataset", "configuration", "seed", "precision", "epochs", "last_fp32", "last",
+               "difference", "best_fp32", "best", "published_last_std"]  # fmt: skip
+    if not rows:
+        return pd.DataFrame(columns=columns)
+    seeds = published.ten_seeds().rename(columns={"last_std": "published_last_std"})
+    return beside_published(pd.DataFrame(rows), seeds)[columns]
 
 
 def sources(frame: pd.DataFrame) -> str:

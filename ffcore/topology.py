@@ -89,13 +89,12 @@ def bottleneck(a: ArrayLike, b: ArrayLike) -> float:
     """Bottleneck distance (a distance between points, L∞) of the finite bars of two diagrams.
 
     For two H0 diagrams it has a closed form, exact for thousands of bars: the k longest of each are
-    matched in order and the others shrink to the diagonal, for the best k. Else it is persim's.
+    matched in order and the others shrink to the diagonal, for the best k. Else a binary search
+    over all distances, exact too: persim's takes seconds where a few hundred bars meet.
     """
     p, q = _finite(a), _finite(b)
     if p[:, 0].any() or q[:, 0].any():
-        from persim import bottleneck as persim_bottleneck
-
-        return float(persim_bottleneck(p, q))
+        return _bottleneck(p, q)
     u, v = np.sort(p[:, 1])[::-1], np.sort(q[:, 1])[::-1]
     k = min(len(u), len(v))
     matched = np.maximum.accumulate(np.r_[0.0, np.abs(u[:k] - v[:k])])
@@ -241,6 +240,33 @@ def _greedy(distances: Floats, n: int) -> tuple[list[int], float]:
         kept.append(int(nearest.argmax()))
         nearest = np.minimum(nearest, distances[kept[-1]])
     return kept, float(nearest.max())
+
+
+def _bottleneck(p: Floats, q: Floats) -> float:
+    """The smallest distance d within which every bar has a partner or shrinks to the diagonal.
+
+    Bars longer than 2d need a partner. There is a matching that serves those of both diagrams if
+    and only if there is one for those of each (Mendelsohn and Dulmage 1958).
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
+    apart = np.abs(p[:, None] - q[None]).max(axis=2)
+    halves = [(d[:, 1] - d[:, 0]) / 2 for d in (p, q)]
+
+    def enough(d: float) -> bool:
+        for near, half in ((apart <= d, halves[0]), (apart.T <= d, halves[1])):
+            need = csr_array(near[half > d])
+            if need.shape[0] and (maximum_bipartite_matching(need) >= 0).sum() < need.shape[0]:
+                return False
+        return True
+
+    steps = np.unique(np.r_[0.0, apart.ravel(), *halves])
+    low, high = 0, len(steps) - 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(steps[middle]) else (middle + 1, high)
+    return float(steps[low])
 
 
 def _finite(diagram: ArrayLike) -> Floats:

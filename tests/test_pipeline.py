@@ -230,7 +230,8 @@ def interrupted(arguments, when, sign=signal.SIGINT):
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_training_keeps_what_was_done_and_the_next_goes_on(tmp_path, sign):
-    arguments = ["train", "--profile", "smoke", "--epochs", "25", "--results", tmp_path]
+    arguments = ["train", "--profile", "smoke", "--only", "rq1", "--epochs", "25",
+                 "--results", tmp_path]  # fmt: skip
     runs = tmp_path / "runs"
     code, said = interrupted(arguments, lambda: any(runs.glob("[0-9a-f]*/run.json")), sign)
     assert code == 130 and "Traceback" not in said, said
@@ -239,7 +240,7 @@ def test_an_interrupted_training_keeps_what_was_done_and_the_next_goes_on(tmp_pa
     assert kept and not list(runs.glob(".writing-*"))
     pipeline(*arguments)
     after = {p.parent.name: p.stat().st_mtime_ns for p in runs.glob("[0-9a-f]*/run.json")}
-    assert kept.items() <= after.items() and len(after) == 13
+    assert kept.items() <= after.items() and len(after) == 11
 
 
 def test_an_interrupted_notebook_leaves_no_report_and_the_next_all_completes(made, tmp_path):
@@ -307,7 +308,7 @@ def elsewhere(root, *arguments, code=0):
 
 def test_a_report_is_made_from_shared_tables_without_training(shared):
     said = elsewhere(shared, "report", "rq1_accuracy", "--profile", "smoke")
-    folder = Path(re.search(r"^(/.*)/index\.html$", said, re.M)[1])
+    folder = shared / re.search(r"^(\S*)/index\.html$", said, re.M)[1]
     assert not list((shared / "results").glob("runs/[0-9a-f]*"))
     table = pd.read_csv(folder / "tables" / "rq1_accuracy.csv")
     assert len(table) == 11 and table["best"].notna().all()
