@@ -12,6 +12,7 @@ from typing import Any
 from ffcore.errors import ReportError
 
 TAG = re.compile(r"(figure|table):([a-z0-9_]+)")
+FINDING = "finding"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ffcore.catalogue import TAG, NotebookInfo, catalogue, describe, read
+from ffcore.catalogue import FINDING, TAG, NotebookInfo, catalogue, describe, read
 from ffcore.cleaning import clean, without_colours
 from ffcore.errors import ReportError, unknown
 from ffcore.execution import NUMBER, Progress, Run, problem, run
@@ -36,7 +36,9 @@ def execute(
     and only when every code cell ran and every declared figure and table was saved and shown.
 
     Args:
-        only_figure: run only the set-up cells and the cells of this figure.
+        only_figure: run only the set-up cells and the cells of this figure; set-up is what has
+            no tag of a figure or table, and is not tagged ``finding`` (sentences on what others
+            computed).
         progress: called before each cell with cells done, cells in all, and the cell's label.
         timeout: seconds that one cell may take.
         failed_folder: where a notebook that failed is kept; ``failed`` beside the target folder.
@@ -171,7 +173,7 @@ def _prepared(source: Path, only_figure: str | None) -> dict[str, Any]:
             for cell in document["cells"]
             if cell["cell_type"] == "code"
             and (f"figure:{only_figure}" in (tags := cell["metadata"]["tags"])
-                 or not any(TAG.fullmatch(tag) for tag in tags))
+                 or not any(TAG.fullmatch(tag) or tag == FINDING for tag in tags))
         ]  # fmt: skip
     return document
 

@@ -178,6 +178,23 @@ def summary(table: pd.DataFrame) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+def markdown(table: pd.DataFrame) -> str:
+    """The rows of ``ten_seeds`` that have results, best published first, as the README's table."""
+    lines = [
+        "| configuration | published `last` (%) | ours `last` (%) | ours `best` (%) | difference in "
+        "published std | verdict |",
+        "|---|---|---|---|---|---|",
+    ]
+    run = table[table["seeds"] > 0].sort_values("published_last", ascending=False, kind="stable")
+    lines += [
+        f"| {r['dataset']} {configuration(r)} | {r['published_last']:.2f} ± "
+        f"{r['published_last_std']:.2f} | {r['last_mean']:.2f} | {r['best_mean']:.2f} | "
+        f"{r['last_z']:+.1f} | {r['verdict'].removesuffix(' the published band')} |"
+        for r in run.to_dict("records")
+    ]
+    return "\n".join(lines)
+
+
 def completing_commands(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
     """What trains the planned networks that lack a result, or have one in part.
 

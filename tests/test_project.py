@@ -1,5 +1,7 @@
 """What holds the project together: import arrows, pins, notebooks, files that users rely on."""
 
+import ast
+import builtins
 import json
 import re
 import tomllib
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ffcore import digests, published
+from ffcore import catalogue, digests, published
 from ffcore.config import FACTORS
 from ffcore.profiles import make_profile
 from ffcore.study import read_profile
@@ -55,6 +57,12 @@ ARROWS = {
     "convergence": {"config", "contrasts", "measures", "published", "rq1", "study"},
     "findings": {"config", "contrasts", "published"},
     "rq2": {"config", "measures", "published", "store", "study", "taxonomy", "topology", "train"},
+    "distances": {"topology"},
+    "topology_words": {"intervals", "rq2_topology", "topology"},
+    "rq2_topology": {"config", "distances", "intervals", "measures", "rq2", "store", "study",
+                     "taxonomy", "topology"},
+    "polarity_view": {"config", "goodness", "intervals", "measures", "rq2", "store", "study",
+                      "taxonomy"},
     "theorems": {"config", "data", "measures", "published", "sparsity", "store", "study"},
     "initialisation": {"goodness"},
     "propositions": {"config", "goodness", "initialisation"},
@@ -67,6 +75,8 @@ ARROWS = {
     "plots_contrasts": {"config", "contrasts", "plots", "published"},
     "plots_convergence": {"config", "contrasts", "plots"},
     "plots_latents": {"plots"},
+    "plots_topology": {"plots", "plots_latents"},
+    "plots_polarity_view": {"plots", "plots_latents", "plots_topology"},
     "plots_sparsity": {"plots"},
     "plots_settings": {"plots"},
     "plots_probability": {"plots"},
@@ -216,3 +226,33 @@ def test_the_readme_has_the_commands_that_ci_and_users_run():
 def test_no_profile_key_hides_behind_a_default(tmp_path):
     values = yaml.safe_load((ROOT / "profiles" / "quick.yaml").read_text())
     assert make_profile(values, "quick").rq2.images == values["rq2"]["images"]
+
+
+def names(source: str) -> tuple[set[str], set[str]]:
+    """Names that a cell reads, and those that it sets."""
+    read: set[str] = set()
+    written: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            (read if isinstance(node.ctx, ast.Load) else written).add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            written |= {a.asname or a.name for a in node.names}
+        elif isinstance(node, ast.arg):
+            written.add(node.arg)
+    return read, written
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_each_figure_needs_only_the_set_up_cells(path):
+    """What ``pipeline.py figure`` runs is enough: no name comes from another figure's cell."""
+    known = set(dir(builtins))
+    for cell in json.loads(path.read_text())["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        tags = cell["metadata"].get("tags", [])
+        read, written = names("".join(cell["source"]))
+        if catalogue.FINDING in tags or any(tag.startswith("table:") for tag in tags):
+            continue
+        assert not read - written - known, f"{tags or 'set-up'}: {cell['source'][:2]}"
+        if not any(tag.startswith("figure:") for tag in tags):
+            known |= written
