@@ -9,11 +9,12 @@ import os
 import platform
 import queue
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,15 @@ def _enter(notes: Any, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _notes, _stop_asked = notes, stop
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    """End this process once its parent is gone: a killed parent cannot tell its workers to stop,
+    and they would wait for the next task for ever."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _tell(note: Note) -> None:

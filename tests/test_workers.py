@@ -1,5 +1,9 @@
+import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +12,7 @@ from ffcore.config import SparsityExperiment
 from ffcore.errors import ConfigError
 from tests.conftest import tiny
 
+ROOT = Path(__file__).parent.parent
 STUDY = SparsityExperiment(dataset="digits", width=32, epochs=1, batch_size=128)
 
 
@@ -64,3 +69,40 @@ def test_a_poll_that_raises_ends_the_pool_long_before_its_tasks():
     with pytest.raises(KeyboardInterrupt):
         list(workers.run_tasks(tasks(tiny(epochs=3000), tiny(epochs=3001)), workers=2, poll=poll))
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_workers_do_not_outlive_a_parent_that_was_killed(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text("""
+from ffcore import workers
+from tests.conftest import tiny
+
+if __name__ == "__main__":
+    todo = [workers.Task((tiny(epochs=100000 + i),)) for i in range(2)]
+    list(workers.run_tasks(todo, tell=lambda note: print(note.name, flush=True), workers=2))
+""")
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True,
+                              env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+    assert "digits" in parent.stdout.readline()
+    children = {p for p in Path("/proc").glob("[0-9]*") if parent_of(p) == parent.pid}
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 30
+    while any("spawn_main" in command(p) for p in children) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not [p for p in children if "spawn_main" in command(p)]
+
+
+def parent_of(process):
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def command(process):
+    try:
+        return (process / "cmdline").read_bytes().decode()
+    except OSError:
+        return ""
