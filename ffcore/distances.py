@@ -17,7 +17,7 @@ Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
 
 NEIGHBOURS = 5  # points in a core point's neighbourhood, itself included (DBSCAN's min_samples)
-PIXELS = 20  # along the longer side of a persistence image
+PIXELS = 40  # along the longer side of a persistence image
 DRAWS = 1999  # permutations of a test
 METRICS = {"bottleneck": topology.bottleneck, "wasserstein": topology.wasserstein}
 
@@ -75,7 +75,7 @@ def matrix(diagrams: Sequence[ArrayLike], metric: str) -> Floats:
         raise unknown("distance", metric, METRICS)
     found = np.zeros((len(diagrams), len(diagrams)))
     for i, j in zip(*np.triu_indices(len(diagrams), 1), strict=True):
-        found[i, j] = found[j, i] = METRICS[metric](diagrams[i], diagrams[j])
+        found[i, j] = found[j, i] = METRICS[metric](diagrams[int(i)], diagrams[int(j)])
     return found
 
 
@@ -86,13 +86,13 @@ def images(diagrams: Sequence[ArrayLike], pixels: int = PIXELS) -> Floats:
     [k, 1, 1] where no diagram has a finite bar. For H0, whose births are all 0, there is one column
     of births.
     """
-    finite = [np.asarray(d, dtype=np.float64) for d in diagrams]
+    finite: list[Floats] = [np.asarray(d, dtype=np.float64) for d in diagrams]
     finite = [d[np.isfinite(d[:, 1])] for d in finite]
-    every = np.concatenate(finite)
-    if not len(every):
+    bars = np.concatenate(finite)
+    if not len(bars):
         return np.zeros((len(finite), 1, 1))
-    births = (float(every[:, 0].min()), float(every[:, 0].max()))
-    lengths = (0.0, float((every[:, 1] - every[:, 0]).max()))
+    births = (float(bars[:, 0].min()), float(bars[:, 0].max()))
+    lengths = (0.0, float((bars[:, 1] - bars[:, 0]).max()))
     drawn = [
         topology.persistence_image(d, births, lengths, pixels) if len(d) else None for d in finite
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ import pandas as pd
 
 from ffcore import distances, measures, rq2, taxonomy, topology
 from ffcore.config import FACTORS
-from ffcore.intervals import holm, t_interval
-from ffcore.store import Run
+from ffcore.intervals import holm
+from ffcore.store import WEIGHTS, Run
 from ffcore.study import Study, identity, network
 
 VIEWS = {
@@ -27,9 +27,10 @@ TAXONOMIES = {"structure": "measured structure", "family": "the paper's family"}
 def chosen(study: Study) -> list[Run]:
     """The networks that are compared: the prototypes and a sample stratified by the paper's family.
 
-    Of the first data set, one network (the first stored) a configuration; families take turns, each
-    in an order drawn with a fixed seed, until ``distance_networks`` of the profile are found. The
-    first in the profile's order is the first returned.
+    Of the first data set, one network (the first stored) a configuration, and one of those that are
+    the same function of the image because they never learned; families take turns, each in an order
+    drawn with a fixed seed, until ``distance_networks`` of the profile are found. They are returned
+    in the profile's order.
     """
     first = network(study.networks[0]).dataset
     there = {network(r).configuration: r for r in reversed(study.networks)
@@ -44,7 +45,11 @@ def chosen(study: Study) -> list[Run]:
     taken = [c for c in rq2.PROTOTYPES.values() if c in there]
     turns = [line[i] for i in range(len(there)) for line in lines if i < len(line)]
     taken += [c for c in turns if c not in taken]
-    kept = set(taken[: study.profile.rq2.distance_networks])
+    alike: dict[Any, str] = {}
+    for name in taken:
+        same = there[name].files[WEIGHTS]["sha256"], network(there[name]).activation
+        alike.setdefault(same, name)
+    kept = set(list(alike.values())[: study.profile.rq2.distance_networks])
     return [r for r in study.networks if network(r).configuration in kept
             and r is there.get(network(r).configuration)]  # fmt: skip
 
@@ -74,7 +79,8 @@ def homology(study: Study, run: Run, view: str = "raw") -> pd.DataFrame:
 
 def of_points(points: np.ndarray, view: str, h1_points: int) -> pd.DataFrame:
     """The frame of ``homology``, of points [N, n]."""
-    x, removed, eps = np.asarray(points, dtype=np.float64), 0.0, 0.0
+    x: Any = np.asarray(points, dtype=np.float64)
+    removed, eps = 0.0, 0.0
     if view == "unit":
         x = measures.unit_rows(x)
     else:
@@ -143,8 +149,10 @@ def pairwise(study: Study) -> pd.DataFrame:
             for dimension in (0, 1):
                 bars = [diagram(p, dimension) for p in pairs]
                 for comparison in COMPARISONS:
-                    found = (distances.between_images(distances.images(bars))
-                             if comparison == "image" else distances.matrix(bars, comparison))  # fmt: skip
+                    if comparison == "image":
+                        found = distances.between_images(distances.images(bars))
+                    else:
+                        found = distances.matrix(bars, comparison)
                     frames.append(pd.DataFrame({
                         "view": view, "homology": f"H{dimension}", "comparison": comparison,
                         "first": np.repeat(keys, len(keys)), "second": keys * len(keys),
@@ -188,7 +196,8 @@ def agreement(study: Study) -> pd.DataFrame:
             known = label != rq2.UNCLEAR
             row = {"against": against, "view": view, "homology": homology_,
                    "comparison": comparison, "networks": int(known.sum()),
-                   "clusters": len(set(label[known])), "rand_index": np.nan, "p": np.nan}  # fmt: skip
+                   "clusters": len(set(label[known])), "rand_index": np.nan,
+                   "p": np.nan}  # fmt: skip
             if known.sum() > 1:
                 d = d.to_numpy()[np.ix_(known, known)]
                 found = distances.clusters(d, row["clusters"])
@@ -212,81 +221,7 @@ def filter_effect(frame: pd.DataFrame) -> pd.DataFrame:
     return found.reset_index()
 
 
-def sample_words(study: Study, frame: pd.DataFrame) -> str:
-    """What was sampled, in words: networks, points, covering radii, certain loops."""
-    loops = frame[(frame["homology"] == "H1") & (frame["view"] == "raw")]
-    parts = frame[(frame["homology"] == "H0") & (frame["view"] == "raw")]
-    share = (loops["radius"].to_numpy() / parts["longest"].to_numpy())[parts["longest"] > 0]
-    there = len({network(r).configuration for r in study.networks})
-    counts = ", ".join(f"{n} {s}" for s, n in loops["structure"].value_counts().items())
-    cover = f"{np.median(share):.2f} (at most {share.max():.2f})" if len(share) else "undefined"
-    return (
-        f"{len(loops)} of {there} trained configurations are compared: the prototypes and a sample "
-        f"stratified by family. Measured structures among them: {counts}. H0 is of "
-        f"{parts['points'].max():,} latents a network, H1 of {loops['points'].max():,} of these, "
-        f"spread by greedy permutation; the others lie within a covering radius that is in the "
-        f"median {cover} of the longest H0 lifetime. {int(loops['certain'].sum())} of the "
-        f"{int(loops['bars'].sum())} loops are longer than four radii, so that they must be there "
-        "in the whole sample, too; the rest describe the subsample."
-    )
-
-
-def agreement_words(frame: pd.DataFrame) -> str:
-    """What ``agreement`` found, in words."""
-    parts = []
-    for against, name in TAXONOMIES.items():
-        part = frame[frame["against"] == against].dropna(subset=["rand_index"])
-        if part.empty:
-            parts.append(f"For {name} no comparison is possible: there is a single group.")
-            continue
-        best = part.loc[part["rand_index"].idxmax()]
-        sure = int((part["p_holm"] < 0.05).sum())
-        parts.append(
-            f"Against {name} ({best['networks']} networks, {best['clusters']} groups) the best of "
-            f"{len(part)} dendrograms is that of the {best['view']} latents' {best['homology']} by "
-            f"{best['comparison']}: adjusted Rand index {best['rand_index']:.2f}, "
-            f"p = {best['p']:.2g} by permutation, {best['p_holm']:.2g} after Holm's correction; "
-            f"the median index is {part['rand_index'].median():.2f}, and {sure} of {len(part)} "
-            "differ from chance at 5 % after that correction."
-        )
-    return " ".join(parts)
-
-
-def entropy_words(frame: pd.DataFrame) -> str:
-    """Mean H0 entropy of raw latents by measured structure, in words, with 95 % t intervals."""
-    part = frame[(frame["homology"] == "H0") & (frame["view"] == "raw")].dropna(subset=["entropy"])
-    found = []
-    for structure, group in part.groupby("structure"):
-        low, high = t_interval(group["entropy"])
-        span = f", interval {low:.2f} to {high:.2f}" if len(group) > 1 else ""
-        found.append(f"{structure} {group['entropy'].mean():.2f} ({len(group)} networks{span})")
-    top = part["largest_entropy"].max()
-    return f"Mean H0 entropy in nats, of at most {top:.2f}: " + "; ".join(found) + "."
-
-
-def filter_words(frame: pd.DataFrame) -> str:
-    """What DBSCAN's filter changes, in words, from a frame of ``filter_effect``."""
-    parts = [_changed(frame, "H0", "longest"), _changed(frame, "H0", "entropy"),
-             _changed(frame, "H1", "longest"), _changed(frame, "H1", "entropy")]  # fmt: skip
-    removed = frame[frame["homology"] == "H0"]["removed"]
-    return (
-        f"The filter removes {100 * removed.median():.1f} % of the latents in the median network "
-        f"({100 * removed.min():.1f} to {100 * removed.max():.1f} %). " + " ".join(parts)
-    )
-
-
-def _changed(frame: pd.DataFrame, homology: str, column: str) -> str:
-    part = frame[frame["homology"] == homology]
-    if column == "entropy":
-        change: Any = part["entropy_filtered"] - part["entropy_raw"]
-        show: Callable[[float], str] = "{:+.2f} nats".format
-    else:
-        change = 100 * (part["longest_filtered"] / part["longest_raw"].replace(0, np.nan) - 1)
-        show = "{:+.0f} %".format
-    change = change.replace([np.inf, -np.inf], np.nan).dropna()
-    if change.empty:
-        return f"{homology} has no bars to compare."
-    low, high = t_interval(change)
-    span = f" (mean {show(change.mean())}, interval {show(low)} to {show(high)})"
-    what = "persistence entropy" if column == "entropy" else "longest lifetime"
-    return f"{homology}'s {what} changes by {show(change.median())} in the median network{span}."
+def sources(runs: Sequence[Run]) -> str:
+    """Whose results a figure of these networks shows, such as "24 own (8 epochs)"."""
+    epochs = sorted({int(r.summary["epochs"]) for r in runs})
+    return f"{len(runs)} own ({', '.join(map(str, epochs))} epochs)"
