@@ -181,8 +181,8 @@ def summary(table: pd.DataFrame) -> str:
 def markdown(table: pd.DataFrame) -> str:
     """The rows of ``ten_seeds`` that have results, best published first, as the README's table."""
     lines = [
-        "| configuration | published `last` (%) | ours `last` (%) | ours `best` (%) | difference in "
-        "published std | verdict |",
+        "| configuration | published `last` (%) | ours `last` (%) | ours `best` (%) | difference "
+        "in published std | verdict |",
         "|---|---|---|---|---|---|",
     ]
     run = table[table["seeds"] > 0].sort_values("published_last", ascending=False, kind="stable")

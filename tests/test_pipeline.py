@@ -91,7 +91,11 @@ def test_status_and_why_say_that_all_is_up_to_date(made):
     results, _, where, _ = made
     said = pipeline("status", "--profile", "smoke", *where[:2])
     reports = list((ROOT / "notebooks").glob("*.ipynb"))
-    assert said.count("up to date") == len(reports) and "missing" not in said and "latest version" in said
+    assert (
+        said.count("up to date") == len(reports)
+        and "missing" not in said
+        and "latest version" in said
+    )
     said = pipeline("why", "rq1_means", "--profile", "smoke", *where[:2])
     assert said.startswith("rq1_accuracy: up to date")
 
