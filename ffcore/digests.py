@@ -59,12 +59,18 @@ def dependencies(module: str, package_folder: Path = _PACKAGE) -> set[str]:
     modules = _modules(package_folder)
     if module not in modules:
         raise unknown("module", module, sorted(modules))
-    found = _closure(_direct(_parse(modules[module]), module, modules), modules)
+    found = _closure(_direct(_parse(modules[module]), module, modules), modules, {})
     return found - {module}
 
 
-def notebook_dependencies(path: Path, package_folder: Path = _PACKAGE) -> set[str]:
+def notebook_dependencies(
+    path: Path, package_folder: Path = _PACKAGE, imports: dict[str, set[str]] | None = None
+) -> set[str]:
     """Modules of the package that a notebook's code cells import, at any depth.
+
+    Args:
+        imports: what modules import themselves, as far as it is known; more is added, so that
+            several notebooks of one package have each module read once.
 
     Raises:
         ReportError: the notebook cannot be read, or a cell is no valid Python; names the cell.
@@ -84,7 +90,7 @@ def notebook_dependencies(path: Path, package_folder: Path = _PACKAGE) -> set[st
                 ) from None
     whole = ast.Module([statement for tree in trees for statement in tree.body], [])
     found = _direct(whole, f"{package_folder.name}.__notebook__", modules)
-    return _closure(found, modules)
+    return _closure(found, modules, {} if imports is None else imports)
 
 
 def notebook_digest(path: Path) -> str:
@@ -134,12 +140,14 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def _closure(found: set[str], modules: dict[str, Path]) -> set[str]:
+def _closure(found: set[str], modules: dict[str, Path], imports: dict[str, set[str]]) -> set[str]:
     reached: set[str] = set()
     while found - reached:
         module = (found - reached).pop()
         reached.add(module)
-        found = found | _direct(_parse(modules[module]), module, modules)
+        if module not in imports:
+            imports[module] = _direct(_parse(modules[module]), module, modules)
+        found = found | imports[module]
     return reached
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ffcore.contrasts import in_part
 from ffcore.records import OWN
 
 if TYPE_CHECKING:
@@ -12,19 +13,11 @@ if TYPE_CHECKING:
     from ffcore.study import Study
 
 
-def command(study: Study, part: str) -> str:
-    """What trains a part of the study's profile; ``part`` is of ``profiles.PARTS``."""
-    return " ".join(
-        filter(None, ["python pipeline.py train", study.profile.options, "--only", part])
-    )
-
-
 def lacking(frame: pd.DataFrame, study: Study, part: str) -> str:
     """Markdown: how many networks of a frame of ``rq1.accuracy`` are not one's own and trained for
     the planned epochs, and the command that trains those."""
-    own = frame["origin"] == OWN
-    own &= (frame["epochs_run"] == frame["epochs"]) | frame["stopped"]
-    how = f"`{command(study, part)}`"
+    own = (frame["origin"] == OWN) & ~in_part(frame)
+    how = f"`{study.profile.command('train', '--only', part)}`"
     if own.all():
         return f"Every planned network was trained here as planned, by {how}."
     verb = "was" if (~own).sum() == 1 else "were"

@@ -143,6 +143,10 @@ class Profile(BaseModel):
         parts += [f"--{key} {_short(value)}" for key, value in self.changes.items()]
         return " ".join(parts)
 
+    def command(self, name: str, *words: str) -> str:
+        """What to type for a command of the pipeline with this profile; empty words drop out."""
+        return " ".join(filter(None, ["python pipeline.py", name, self.options, *words]))
+
     def networks(self, *parts: str) -> list[Experiment]:
         """Every network of some parts of the profile, of all by default, once and in the order in
         which it names them.

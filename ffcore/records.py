@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ffcore.config import Experiment
-from ffcore.store import Store
+from ffcore.store import Run, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,13 +64,17 @@ def find(
     A whole training comes before a part, and of parts the longest; then one's own run before a
     shipped one, then the planned number format before another.
     """
+    runs = {run.experiment.key: run for run in store.usable(planned)}
+    whole = {p: _own(p, runs[p.key]) for p in planned if p.key in runs}
+    if len(whole) == len(set(planned)):
+        return [whole[p] for p in planned]  # No need to look at everything that is stored.
     candidates: dict[str, list[tuple[Experiment, str]]] = {}
     for run in store.all():
         if isinstance(run.experiment, Experiment):
             candidates.setdefault(_kin(run.experiment), []).append((run.experiment, OWN))
     for entry in shipped.values():
         candidates.setdefault(_kin(entry.experiment), []).append((entry.experiment, SHIPPED))
-    found = [_best(p, candidates.get(_kin(p), []), store, shipped) for p in planned]
+    found = [whole.get(p) or _best(p, candidates.get(_kin(p), []), store, shipped) for p in planned]
     store.save_verified()
     return found
 
@@ -78,14 +82,18 @@ def find(
 def exact(planned: Experiment, store: Store, shipped: Mapping[str, Entry]) -> Record | None:
     """The run or the shipped result of just this experiment, number format and epochs included."""
     if store.state(planned).usable:
-        run = store.load(planned)
-        content = {name: facts["sha256"] for name, facts in run.files.items()}
-        return Record(planned, planned, OWN, run.summary, content, partial(run.table, "history"))
+        return _own(planned, store.load(planned))
     if entry := shipped.get(planned.key):
         numbers = [entry.summary, entry.history["test_accuracy"].tolist()]
         rows = partial(_same, entry.history)
         return Record(planned, planned, SHIPPED, entry.summary, numbers, rows)
     return None
+
+
+def _own(e: Experiment, run: Run) -> Record:
+    """A stored network as the record of itself."""
+    content = {name: facts["sha256"] for name, facts in run.files.items()}
+    return Record(e, e, OWN, run.summary, content, partial(run.table, "history"))
 
 
 def _best(

@@ -47,8 +47,10 @@ def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFra
     frame = beside_published(frame, published.ten_seeds().rename(columns=named))
     frame["difference"] = frame["best"] - frame["published_best"]
     comparable = [r is not None and as_published(r.planned) for r in found]
+    cut = contrasts.in_part(frame)
     frame["verdict"] = [
-        _verdict(row, ours) for row, ours in zip(frame.to_dict("records"), comparable, strict=True)
+        published.IN_PART if ours and short else _verdict(row, ours)
+        for row, ours, short in zip(frame.to_dict("records"), comparable, cut, strict=True)
     ]
     return frame
 
@@ -165,8 +167,6 @@ def _common_epochs(found: Sequence[Record | None]) -> dict[str, int]:
 def _verdict(row: dict[str, Any], comparable: bool) -> str:
     if row["origin"] == NOT_RUN:
         return published.NOT_RUN
-    if comparable and row["epochs_run"] < row["epochs"] and not row["stopped"]:
-        return published.IN_PART
     if np.isnan(row["published_last"]):
         return published.verdict(row["best"], row["published_best"], None, comparable)
     band = row["published_last"], row["published_last_std"]

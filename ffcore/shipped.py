@@ -8,15 +8,14 @@ epoch). They let every figure of RQ1 be drawn without training.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffcore.config import Experiment, build
 from ffcore.errors import ConfigError, StoreError
+from ffcore.store import write_frames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,20 +92,7 @@ def write(folder: Path, runs: Iterable[Run]) -> tuple[int, int]:
     histories = pd.concat([e.history.assign(key=e.experiment.key) for e in ordered])
     losses = [c for c in histories if c.startswith("loss")]
     histories = histories.astype({"epoch": "int16", **dict.fromkeys(losses, "float32")})
-    folder.mkdir(parents=True, exist_ok=True)
-    building = {p: p.with_suffix(f".{os.getpid()}.tmp") for p in (folder / NETWORKS,
-                                                                  folder / HISTORIES)}  # fmt: skip
-    try:
-        for frame, part in zip((networks, histories), building.values(), strict=True):
-            frame.to_parquet(part, index=False, compression="zstd")
-        for path, part in building.items():
-            os.replace(part, path)
-    except OSError as error:
-        raise StoreError(f"cannot write to {folder}: {error.strerror or error}") from None
-    finally:
-        for part in building.values():
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+    write_frames({folder / NETWORKS: networks, folder / HISTORIES: histories}, "zstd")
     return len(new.keys() - before), len(new.keys() & before)
 
 

@@ -49,6 +49,7 @@ class Pipeline:
     figures: Path
     data_folder: str | None = None
     _fixed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _imports: dict[str, set[str]] = field(default_factory=dict)
 
     @cached_property
     def store(self) -> Store:
@@ -140,7 +141,7 @@ class Pipeline:
         """The inputs that stay the same while this process runs: all but the runs."""
         if name not in self._fixed:
             path = self.notebooks[name].path
-            used = digests.notebook_dependencies(path) | {"ffcore.outputs"}
+            used = digests.notebook_dependencies(path, imports=self._imports) | {"ffcore.outputs"}
             self._fixed[name] = {
                 "profile": self.profile.model_dump(mode="json", exclude={"source"}),
                 "notebook": digests.notebook_digest(path),
@@ -233,7 +234,7 @@ class Pipeline:
             inputs, [self.work / name for name in names], profile=self.profile,
             results=self.results, figures=self.figures,
             extra={
-                "command": f"python pipeline.py {command} {self.profile.options}".strip(),
+                "command": self.profile.command(command),
                 "seeds": sorted({e.seed for e in self.experiments}),
                 "experiments": {e.key: e.name for e in self.experiments},
                 "stand_ins": self._stand_ins(names),
@@ -282,7 +283,7 @@ class Pipeline:
             raise StoreError(
                 f"{len(lacking)} of {len(states)} runs of profile {self.profile.label} are not "
                 f"usable, the first is {lacking[0].name}: {states[lacking[0]].reason}; "
-                f"run `{' '.join(['python pipeline.py train', self.profile.options]).strip()}`"
+                f"run `{self.profile.command('train')}`"
             )
 
     def _require_data(self, pending: Sequence[AnyExperiment]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ffcore.config import Experiment, SparsityExperiment, from_record
 from ffcore.errors import ConfigError, StoreError
@@ -214,7 +214,7 @@ class Store:
         if frame.empty:
             return None
         path = self.results / "runs.parquet"
-        _write_frame(frame, path)
+        write_frames({path: frame})
         return path
 
     def cached(
@@ -235,7 +235,7 @@ class Store:
             return pd.read_parquet(path)
         except (OSError, ValueError):
             frame = compute()
-        _write_frame(frame, path)
+        write_frames({path: frame})
         return pd.read_parquet(path)
 
     def save_verified(self) -> None:
@@ -328,18 +328,29 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write_frame(frame: pd.DataFrame, path: Path) -> None:
-    """Write a Parquet file so that a reader sees the old one or the new, never a part."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+def write_frames(
+    frames: Mapping[Path, pd.DataFrame], compression: Literal["snappy", "zstd"] = "snappy"
+) -> None:
+    """Write Parquet files so that a reader sees the old one or the new, never a part, and none
+    takes its place before all are written.
+
+    Raises:
+        StoreError: they cannot be written; names them.
+    """
+    building = {path: path.with_suffix(f".{os.getpid()}.tmp") for path in frames}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frame.to_parquet(temporary, index=False)
-        os.replace(temporary, path)
+        for path, temporary in building.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            frames[path].to_parquet(temporary, index=False, compression=compression)
+        for path, temporary in building.items():
+            os.replace(temporary, path)
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
+        names = ", ".join(map(str, frames))
+        raise StoreError(f"cannot write {names}: {error.strerror or error}") from None
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        for temporary in building.values():
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

@@ -173,10 +173,9 @@ class Study:
         return runs
 
     def _nothing(self, planned: int, what: str) -> str:
-        command = f"python pipeline.py train {self.profile.options}".strip()
         return (
             f"none of the {planned} {what} of profile {self.profile.label} is stored in "
-            f"{self.store.runs}; train them with `{command}`"
+            f"{self.store.runs}; train them with `{self.profile.command('train')}`"
         )
 
 

@@ -206,16 +206,14 @@ def completing_commands(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
         planned networks, ``command``.
     """
     lacking, cut = frame["origin"] == NOT_RUN, in_part(frame)
-    options = study.profile.options
     rows = []
     for dataset in frame.loc[lacking | cut, "dataset"].unique():
         here = frame["dataset"] == dataset
         chosen = "" if "dataset" in study.profile.changes else f"--dataset {dataset}"
-        words = ["python pipeline.py train", options, chosen, "--only rq1"]
         rows.append(
             {"dataset": dataset, "not_run": int((lacking & here).sum()),
              "in_part": int((cut & here).sum()), "of": int(here.sum()),
-             "command": " ".join(filter(None, words))}
+             "command": study.profile.command("train", chosen, "--only rq1")}
         )  # fmt: skip
     return pd.DataFrame(rows, columns=["dataset", "not_run", "in_part", "of", "command"])
 

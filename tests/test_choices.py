@@ -174,7 +174,7 @@ def test_one_large_change_does_not_hide_the_others():
 def test_the_command_selects_the_profile_and_the_part(tmp_path):
     study = Study("smoke", {"epochs": 1}, results=tmp_path)
     line = "python pipeline.py train --profile smoke --epochs 1 --only choices"
-    assert parts.command(study, "choices") == line
+    assert study.profile.command("train", "--only", "choices") == line
     frame = pd.DataFrame([row(98.0), row(97.0, origin="shipped"), row(96.0, epochs_run=3)])
     said = parts.lacking(frame, study, "choices")
     assert said == f"2 of 3 were not trained here as planned; `{line}` trains them."

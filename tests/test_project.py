@@ -67,7 +67,7 @@ ARROWS = {
     "initialisation": {"goodness"},
     "propositions": {"config", "goodness", "initialisation"},
     "slips": {"initialisation"},
-    "parts": {"records", "study"},
+    "parts": {"contrasts", "records", "study"},
     "polarity": {"config", "intervals", "published", "rq1", "sources", "study"},
     "choices": {"config", "intervals", "profiles", "published", "rq1", "sources"},
     "plots": {"config", "contrasts", "intervals"},
