@@ -200,10 +200,14 @@ def share(
     into: Annotated[
         Path, typer.Option(help="Folder of the tables; the project's own is shipped.")
     ] = ROOT / "shipped",
+    latents: Annotated[
+        bool, typer.Option(help="Measure latents, too, for the tables of RQ2 (needs the data).")
+    ] = True,
     results: Results = RESULTS,
 ) -> None:
-    """Add summaries and histories of all stored networks to tables that others can report from."""
-    from ffcore import shipped
+    """Add summaries, histories and measures of latents of all stored networks to tables that others
+    can report from."""
+    from ffcore import sharing, shipped
     from ffcore.store import Store
 
     with _alone(results):
@@ -213,7 +217,11 @@ def share(
                 f"no network is stored in {results}; train some with `python pipeline.py train`"
             )
         added, replaced = shipped.write(into, runs)
-    print(f"{into}: {added} networks added, {replaced} replaced")
+        measured = sharing.latents(into, runs, results) if latents else 0
+    print(
+        f"{into}: {added} networks added, {replaced} replaced; latents of {measured} networks "
+        "measured"
+    )
 
 
 @app.command("list")

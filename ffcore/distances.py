@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import cut_tree, leaves_list, linkage
 from scipy.spatial.distance import pdist, squareform
 
-from ffcore import topology
+from ffcore import matching, topology
 from ffcore.errors import ConfigError, unknown
 
 Floats = NDArray[np.floating[Any]]
@@ -19,7 +19,7 @@ Integers = NDArray[np.integer[Any]]
 NEIGHBOURS = 5  # points in a core point's neighbourhood, itself included (DBSCAN's min_samples)
 PIXELS = 40  # along the longer side of a persistence image
 DRAWS = 1999  # permutations of a test
-METRICS = {"bottleneck": topology.bottleneck, "wasserstein": topology.wasserstein}
+METRICS = {"bottleneck": matching.bottleneck, "wasserstein": matching.wasserstein}
 
 
 class Filtered(NamedTuple):
@@ -29,8 +29,9 @@ class Filtered(NamedTuple):
     eps: float  # a distance; 0 where there was nothing to filter
 
 
-def dbscan_filter(points: ArrayLike, neighbours: int = NEIGHBOURS) -> Filtered:
-    """Points [N, n] less those that DBSCAN calls noise (Ester et al. 1996).
+def dbscan_filter(points: ArrayLike | topology.Cloud, neighbours: int = NEIGHBOURS) -> Filtered:
+    """Points [N, n] less those that DBSCAN calls noise (Ester et al. 1996): those that are not
+    within a radius of a core point, which has so many neighbours there, itself included.
 
     The radius follows from the points, by the k-distance rule of that paper: sort the distances to
     the k-th nearest other point, k = neighbours − 1, and take the one at the knee of their curve
@@ -38,21 +39,21 @@ def dbscan_filter(points: ArrayLike, neighbours: int = NEIGHBOURS) -> Filtered:
     the knee lies at 0 (most points coincide) no radius can be told, and all points are kept.
 
     Raises:
-        ConfigError: not [N, n], values that are not finite, or neighbours not in 2 … N.
+        ConfigError: points that ``topology.cloud`` refuses, or neighbours not in 2 … N.
     """
-    from sklearn.cluster import DBSCAN
-
-    x = np.asarray(points, dtype=np.float64)
-    if x.ndim != 2 or not np.isfinite(x).all():
-        raise ConfigError(f"points have shape {list(x.shape)}; expected [N, n], all finite")
-    if not 2 <= neighbours <= len(x):
-        raise ConfigError(f"{neighbours} neighbours among {len(x)} points; choose 2 to {len(x)}")
-    apart = squareform(pdist(x)) if len(x) <= 200 else _apart(x)
+    found = points if isinstance(points, topology.Cloud) else topology.cloud(points)
+    place, apart = found.place, found.distances
+    if not 2 <= neighbours <= len(place):
+        raise ConfigError(f"{neighbours} neighbours among {len(place)} points; choose 2 to "
+                          f"{len(place)}")  # fmt: skip
+    if len(apart) < len(place):
+        apart = apart[place][:, place]
     eps = knee(np.partition(apart, neighbours - 1, axis=1)[:, neighbours - 1])
     if eps <= 0:
-        return Filtered(np.ones(len(x), dtype=bool), 0.0)
-    found = DBSCAN(eps=eps, min_samples=neighbours, metric="precomputed").fit(apart)
-    return Filtered(found.labels_ >= 0, eps)
+        return Filtered(np.ones(len(place), dtype=bool), 0.0)
+    near = apart <= eps
+    core = near.sum(axis=1) >= neighbours
+    return Filtered(near[:, core].any(axis=1), eps)
 
 
 def knee(values: ArrayLike) -> float:
@@ -162,13 +163,3 @@ def _rand(a: Integers, b: Integers) -> Floats:
 
 def _pairs(n: Any) -> Any:
     return n * (n - 1) / 2
-
-
-def _apart(x: Floats) -> Floats:
-    """[N, N] float64 by one product; what rounding leaves between equal rows is removed."""
-    x = x - x.mean(axis=0)
-    length = np.einsum("ij,ij->i", x, x)
-    square = length[:, None] + length - 2 * (x @ x.T)
-    square[square <= 1e-12 * length.max()] = 0
-    np.fill_diagonal(square, 0)
-    return np.asarray(np.sqrt(square))

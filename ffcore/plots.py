@@ -65,6 +65,14 @@ def canvas(
     return figure, axes
 
 
+def nothing(text: str) -> Figure:
+    """A small figure in the place of one whose networks were not run, which says so."""
+    figure, axes = canvas(1, 1, 5, 1)
+    axes[0, 0].set_axis_off()
+    axes[0, 0].text(0.5, 0.5, f"not run: {text}", ha="center", va="center", fontsize=9)
+    return figure
+
+
 def named(value: str) -> str:
     """A norm, an inhibition or a probability as a reader knows it; for activations see UNITS."""
     return NAMES.get(value, value)

@@ -10,7 +10,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ffcore.plots import PROBABILITY, canvas, grid_table, label_grid
+from ffcore.intervals import spearman
+from ffcore.plots import (
+    ACTIVATION_MARK,
+    NAMES,
+    PROBABILITY,
+    UNITS,
+    canvas,
+    grid_table,
+    label_grid,
+    nothing,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,13 +86,56 @@ def measures_strip(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def projections(frames: Mapping[str, pd.DataFrame], captions: Mapping[str, str]) -> Figure:
-    """t-SNE projections of one network a structure: by polarity above, by class below.
+def against_published(frame: pd.DataFrame) -> Figure:
+    """The nine measures, ours over the published value, one point a network, with its rank
+    correlation.
 
     Args:
-        frames: by structure: ``x``, ``y``, ``positive``, ``true_class``.
-        captions: by structure, what is shown, in two lines.
+        frame: of ``rq2.latent_measures``; one data set.
     """
+    once = frame.drop_duplicates(["dataset", "configuration"])
+    figure, axes = canvas(3, 3, 8.4, 8.2)
+    for axis, (measure, title) in zip(axes.flat, MEASURES.items(), strict=True):
+        part = once.dropna(subset=[measure, f"published_{measure}"])
+        for (probability, activation), some in part.groupby(["probability", "activation"]):
+            axis.plot(some[f"published_{measure}"], some[measure], ls="", ms=4, mew=0.8,
+                      marker=ACTIVATION_MARK[activation], color=PROBABILITY[probability],
+                      alpha=0.7, mfc="none")  # fmt: skip
+        pairs = part[[measure, f"published_{measure}"]].to_numpy(dtype=float)
+        low, high = pairs.min(initial=1), pairs.max(initial=0)
+        room = 0.05 * ((high - low) or 1.0)
+        ends = (low - room, high + room) if len(part) else (0, 1)
+        axis.plot(ends, ends, color="0.6", lw=0.8, zorder=0)
+        rank = float(spearman(pairs[None])[0]) if len(pairs) > 2 else float("nan")
+        axis.set(xlim=ends, ylim=ends, box_aspect=1)
+        axis.set_title(title, fontsize=9)
+        axis.text(0.04, 0.96, f"r = {rank:.2f}\n{len(part)} networks", transform=axis.transAxes,
+                  va="top", fontsize=7.5)  # fmt: skip
+    figure.supxlabel("published", fontsize=9)
+    figure.supylabel("ours", fontsize=9)
+    handles = [plt.Line2D([], [], marker="s", ls="", color=c, label=NAMES[p])
+               for p, c in PROBABILITY.items()]  # fmt: skip
+    handles += [plt.Line2D([], [], marker=m, ls="", color="0.3", mfc="none", label=UNITS[a])
+                for a, m in ACTIVATION_MARK.items()]  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+    return figure
+
+
+def projections(
+    frames: Mapping[str, pd.DataFrame],
+    captions: Mapping[str, str],
+    titles: Mapping[str, str] | None = None,
+) -> Figure:
+    """t-SNE projections of some networks: by polarity above, by class below.
+
+    Args:
+        frames: by structure, or by any key: ``x``, ``y``, ``positive``, ``true_class``.
+        captions: by the same keys, what is shown, in two lines.
+        titles: by the same keys; by default the names of structures.
+    """
+    if not frames:
+        return nothing("no network is stored with its weights")
+    titles = titles or {s: name for s, (name, _) in STRUCTURES.items()}
     figure, axes = canvas(2, len(frames), 2.1 * len(frames) + 0.9, 5.1)
     for column, (structure, frame) in enumerate(frames.items()):
         upper, lower = axes[0, column], axes[1, column]
@@ -92,7 +145,7 @@ def projections(frames: Mapping[str, pd.DataFrame], captions: Mapping[str, str])
                           rasterized=True)  # fmt: skip
         colours = [CLASSES[int(c) % len(CLASSES)] for c in frame["true_class"]]
         lower.scatter(frame["x"], frame["y"], s=3, c=colours, lw=0, alpha=0.8, rasterized=True)
-        upper.set_title(f"{STRUCTURES[structure][0]}\n\n", fontsize=8.5, loc="center", wrap=True)
+        upper.set_title(f"{titles[structure]}\n\n", fontsize=8.5, loc="center", wrap=True)
         upper.text(0.5, 1.01, captions[structure], transform=upper.transAxes, ha="center",
                    va="bottom", fontsize=6.5, color="0.35")  # fmt: skip
         for axis in (upper, lower):
@@ -120,6 +173,8 @@ def persistence(frames: Mapping[str, pd.DataFrame]) -> Figure:
     Args:
         frames: by structure: ``dimension``, ``birth``, ``death``, ``points``.
     """
+    if not frames:
+        return nothing("no network is stored with its weights")
     figure, axes = canvas(1, 2, 8.6, 3.7)
     left, right = axes[0]
     largest = 0.0

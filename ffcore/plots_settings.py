@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ffcore.plots import ACTIVATION_MARK, NAMES, PROBABILITY, UNITS, canvas, interval
+from ffcore.plots import ACTIVATION_MARK, NAMES, PROBABILITY, UNITS, canvas, interval, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ def deviation_over_share(found: pd.DataFrame, band: float) -> Figure:
         band: half the height of the published band, in percentage points.
     """
     if found.empty:
-        return _nothing("no configuration has every share of positive units")
+        return nothing("no configuration has every share of positive units")
     kinds = _there(found["probability"], PROBABILITY)
     activations = _there(found["activation"], ACTIVATION_MARK)
     figure, axes = canvas(1, len(kinds), 4.1 * len(kinds) + 0.4, 3.7, sharey=True)
@@ -80,7 +80,7 @@ def deviation_spread(found: pd.DataFrame, band: float, near: float) -> Figure:
         near: shares of positive units so far from one half, or nearer, have full marks.
     """
     if found.empty:
-        return _nothing("no configuration has every share of positive units")
+        return nothing("no configuration has every share of positive units")
     groups = [
         (kind, activation)
         for kind in _there(found["probability"], PROBABILITY)
@@ -130,7 +130,7 @@ def choice_effects(found: pd.DataFrame) -> Figure:
             setting, then of the choice's own.
     """
     if found.empty:
-        return _nothing("no choice is planned")
+        return nothing("no choice is planned")
     found = found.assign(size=found["difference"].abs())
     first = found.groupby("setting")["size"].transform("max")
     order = found.assign(first=first).groupby("choice", sort=False)[["first", "size"]].max()
@@ -217,10 +217,3 @@ def _shares(axis: Axes, shares: Any) -> None:
 
 def _there(column: pd.Series, order: Any) -> list[str]:
     return [value for value in order if value in set(column)]
-
-
-def _nothing(text: str) -> Figure:
-    figure, axes = canvas(1, 1, 5, 1)
-    axes[0, 0].set_axis_off()
-    axes[0, 0].text(0.5, 0.5, f"not run: {text}", ha="center", va="center", fontsize=9)
-    return figure

@@ -94,6 +94,10 @@ class Latents(BaseModel):
     tsne_points: int = Field(2000, ge=20, description="latents in a t-SNE projection")
     h0_points: int = Field(5000, ge=10, description="latents in H0 persistence")
     h1_points: int = Field(500, ge=10, description="latents in H1 persistence")
+    samples: int = Field(3, ge=0, description="other samples of images, for stability")
+    explorer_points: int = Field(
+        600, ge=20, description="latents in each of the explorer's projections and diagrams"
+    )
     distance_networks: int = Field(
         24, ge=2, description="networks whose diagrams are compared pairwise"
     )

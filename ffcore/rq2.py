@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from ffcore import measures, published, taxonomy, topology, train
 from ffcore.config import FACTORS
+from ffcore.intervals import bootstrap_interval, spearman
+from ffcore.records import OWN
 from ffcore.store import Run
 from ffcore.study import Study, beside_published, identity, network
 
-# One named example of each of the paper's five structures (Appendix G), in its order.
+# One example of each of the paper's five structures (Appendix G), in its order. The paper names
+# a configuration for the first, third and fourth; for the others it names the family, and these are
+# examples whose layer 1 learns (the sigmoid unit's sum of ‖h‖₂, say, never does, in the published
+# table either).
 PROTOTYPES = {
     "original": "l1-sum-wta-relu-ffa-sigmoid",
-    "sigmoid-activated": "l2-sum-none-sigmoid-ffa-sigmoid",
+    "sigmoid-activated": "l2sq-mean-none-sigmoid-ffa-sigmoid",
     "perturbation": "l2sq-sum-none-relu-ffa-sigmoid",
     "sigmoid-polar": "l2-sum-none-tanh-sigmoid",
-    "symmetric-polar": "l2-sum-none-relu-symmetric",
+    "symmetric-polar": "l2sq-mean-none-relu-symmetric",
 }
 UNCLEAR = "unclear"  # no structure's rules are fulfilled
+NINE = ("test_accuracy", "hoyer", "hoyer_nonzero", "hoyer_positive", "neural_usage_hoyer",
+        "neural_usage_fraction", "separability", "convergence_area",
+        "convergence_time")  # fmt: skip
+SHIPPED = {"measure": NINE, "observable": taxonomy.OBSERVABLES}
 
 
 class Latents:
@@ -40,12 +51,18 @@ class Latents:
         self.positive = self.label == self.true_class
 
 
-def latents(study: Study, run: Run) -> Latents:
-    """Latents of a sample of test images with every candidate label (DESIGN 4); the same images
-    for every network."""
+def latents(study: Study, run: Run, seed: int = 0) -> Latents:
+    """Latents of a sample of test images, drawn with ``seed``, with every candidate label (DESIGN
+    4); the same images for every network. The newest ones stay in memory: several frames of a
+    network are made from them, one after the other."""
+    of = [run.experiment.key, run.files, study.profile.rq2.images, seed]
+    return study.newest("latents", of, lambda: _latents(study, run, seed))
+
+
+def _latents(study: Study, run: Run, seed: int) -> Latents:
     experiment = network(run)
     dataset = study.dataset(experiment.dataset)
-    rows = measures.sample_rows(len(dataset.test_images), study.profile.rq2.images, seed=0)
+    rows = measures.sample_rows(len(dataset.test_images), study.profile.rq2.images, seed)
     images = train.image_inputs(dataset.test_images[rows], experiment, dataset.classes)
     values = train.restore(experiment, run.weights()).latents(images)[0]
     truth = dataset.test_labels[rows].numpy()
@@ -53,37 +70,78 @@ def latents(study: Study, run: Run) -> Latents:
 
 
 def latent_measures(study: Study) -> pd.DataFrame:
-    """One row a network: factors, the nine measures, and the published ones beside."""
-    frame = pd.concat([_measures(study, run) for run in study.networks], ignore_index=True)
+    """One row a network: factors, ``origin`` (``own`` or ``shipped``), the nine measures, and the
+    published ones beside."""
+    frame = _every(study, nine, "measure")
     theirs = published.latent_measures()
     names = [c for c in theirs if c not in (*FACTORS, "dataset")]
     return beside_published(frame, theirs.rename(columns={c: f"published_{c}" for c in names}))
 
 
+def shareable(study: Study, run: Run) -> pd.DataFrame:
+    """A row of the shipped table of latents: ``key``, ``measure_…``, ``observable_…``, and what
+    they were measured on, ``images`` and ``points``."""
+    found = {"measure": nine(study, run), "observable": seen(study, run)}
+    row = {f"{kind}_{c}": found[kind][c].iloc[0] for kind, names in SHIPPED.items() for c in names}
+    size = {"images": study.profile.rq2.images, "points": study.profile.rq2.neighbour_points}
+    return pd.DataFrame([{"key": run.experiment.key, **row, **size}])
+
+
 def rank_agreement(frame: pd.DataFrame) -> pd.DataFrame:
     """Spearman rank correlation of ours with the published value, measure by measure.
 
+    The published value is of one network; of a configuration with several of ours, such as several
+    seeds, the first counts.
+
     Returns:
-        ``measure``, ``networks`` (that both have), ``rank_correlation``, ``median_ours``,
-        ``median_published``.
+        ``measure``, ``networks`` (that both have), ``rank_correlation`` with its 95 % bootstrap
+        interval over networks, ``low`` and ``high``, ``median_ours``, ``median_published``, and
+        ``median_difference``, of |ours − published|.
     """
     rows = []
-    for column in [c for c in frame if f"published_{c}" in frame]:
-        both = frame[[column, f"published_{column}"]].dropna()
-        ours, theirs = both[column], both[f"published_{column}"]
-        varied = len(both) > 2 and ours.nunique() > 1 and theirs.nunique() > 1
-        rank = ours.corr(theirs, method="spearman") if varied else float("nan")
+    once = frame.drop_duplicates(["dataset", "configuration"])
+    for column in [c for c in NINE if f"published_{c}" in frame]:
+        both = once[[column, f"published_{column}"]].dropna().to_numpy(dtype=float)
+        rank = float(spearman(both[None])[0]) if len(both) > 2 else float("nan")
+        low, high = bootstrap_interval(both, spearman)
+        middle = np.median(both, axis=0) if len(both) else [np.nan, np.nan]
+        apart = np.median(np.abs(both[:, 0] - both[:, 1])) if len(both) else np.nan
         rows.append(
-            {"measure": column, "networks": len(both), "rank_correlation": rank,
-             "median_ours": ours.median(), "median_published": theirs.median()}
+            {"measure": column, "networks": len(both), "rank_correlation": rank, "low": low,
+             "high": high, "median_ours": middle[0], "median_published": middle[1],
+             "median_difference": apart}
         )  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def structures(study: Study) -> pd.DataFrame:
+def structures(study: Study, own: bool = False) -> pd.DataFrame:
     """One row a network: its measured ``structure``, the ``margin`` of that decision, the paper's
-    ``family`` and whether the paper states it (``stated``), and every observable."""
-    return pd.concat([_structure(study, run) for run in study.networks], ignore_index=True)
+    ``family`` and whether the paper states it (``stated``), and every observable.
+
+    Args:
+        own: only of networks with weights, ``study.networks``; else of shipped ones, too.
+    """
+    if not own:
+        return judged(_every(study, seen, "observable"))
+    frames = [seen(study, run).assign(origin=OWN) for run in study.networks]
+    columns = ["key", "configuration", "dataset", "seed", "epochs", *FACTORS, "origin"]
+    none = pd.DataFrame(columns=[*columns, *taxonomy.OBSERVABLES])
+    return judged(pd.concat(frames, ignore_index=True) if frames else none)
+
+
+def judged(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame of factors and observables with ``structure``, ``margin``, ``family``, ``stated``."""
+    rows = []
+    for row in frame.to_dict("records"):
+        decision = taxonomy.classify(row)
+        family = taxonomy.family(**{f: row[f] for f in FACTORS})
+        rows.append({"structure": decision.structure or UNCLEAR, "margin": decision.margin,
+                     "family": family.structure, "stated": family.stated})  # fmt: skip
+    found = pd.DataFrame(
+        rows, index=frame.index, columns=["structure", "margin", "family", "stated"]
+    )
+    return pd.concat([frame.drop(columns=[*taxonomy.OBSERVABLES]), found,
+                      frame[[*taxonomy.OBSERVABLES]]], axis=1)  # fmt: skip
 
 
 def agreement(frame: pd.DataFrame) -> pd.DataFrame:
@@ -122,10 +180,27 @@ def prototypes(study: Study) -> dict[str, Run]:
     return {s: found[c] for s, c in PROTOTYPES.items() if c in found}
 
 
+def sources(frame: pd.DataFrame, runs: Mapping[str, Run] | None = None) -> str:
+    """Whose networks a figure shows, such as "24 own (8 epochs), 18 shipped (50 epochs)".
+
+    Args:
+        frame: of ``structures``, or of ``latent_measures``.
+        runs: only these of them.
+    """
+    if runs is not None and not frame.empty:
+        frame = frame[frame["key"].isin([r.experiment.key for r in runs.values()])]
+    if frame.empty:
+        return "none"
+    counts = frame.groupby(["origin", "epochs"], sort=False).size()
+    return ", ".join(f"{n} {origin} ({epochs} epochs)" for (origin, epochs), n in counts.items())
+
+
 def captions(study: Study) -> dict[str, str]:
     """What stands over each prototype's picture: its configuration, data set, and the structure
     that its latents measure as, which need not be the paper's."""
-    measured = structures(study).set_index("key")["structure"]
+    if not study.networks:
+        return {}
+    measured = structures(study, own=True).set_index("key")["structure"]
     return {
         s: f"{network(r).dataset}: {network(r).configuration}\nmeasured: "
         f"{measured[r.experiment.key]}"
@@ -190,7 +265,8 @@ def persistence_table(study: Study, runs: dict[str, Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _measures(study: Study, run: Run) -> pd.DataFrame:
+def nine(study: Study, run: Run) -> pd.DataFrame:
+    """Identity and the nine measures of one network."""
     points = study.profile.rq2.neighbour_points
 
     def compute() -> pd.DataFrame:
@@ -203,24 +279,35 @@ def _measures(study: Study, run: Run) -> pd.DataFrame:
     return study.cached("measures", inputs, __name__, compute, run)
 
 
-def _structure(study: Study, run: Run) -> pd.DataFrame:
+def seen(study: Study, run: Run, seed: int = 0) -> pd.DataFrame:
+    """Identity and observables of one network, on a sample of latents drawn with ``seed``."""
     points = study.profile.rq2.neighbour_points
 
     def compute() -> pd.DataFrame:
         e = network(run)
-        found = latents(study, run)
+        found = latents(study, run, seed)
         seen = taxonomy.observables(
             found.values, found.positive, found.image, found.label, found.true_class,
-            e.groups(e.widths[0])[0], points=points,
+            e.groups(e.widths[0])[0], points=points, seed=seed,
         )  # fmt: skip
-        decision = taxonomy.classify(seen)
-        family = taxonomy.family(**{f: getattr(e, f) for f in FACTORS})
-        row = {"structure": decision.structure or UNCLEAR, "margin": decision.margin,
-               "family": family.structure, "stated": family.stated}  # fmt: skip
-        return pd.DataFrame([{**identity(run), **row, **seen}])
+        return pd.DataFrame([{**identity(run), **seen}])
 
-    inputs = {"points": points, "images": study.profile.rq2.images}
-    return study.cached("structure", inputs, __name__, compute, run)
+    inputs = {"points": points, "images": study.profile.rq2.images, "seed": seed}
+    return study.cached("observables", inputs, __name__, compute, run)
+
+
+def _every(study: Study, compute: Callable[[Study, Run], pd.DataFrame], kind: str) -> pd.DataFrame:
+    """One row of each network that there are measures of: computed, or from the shipped table."""
+    frames = []
+    for record in study.measured:
+        if record.origin == OWN:
+            frame = compute(study, study.store.load(record.experiment))
+        else:
+            row = study.shipped_latents[record.experiment.key]
+            values = {c: row[f"{kind}_{c}"] for c in SHIPPED[kind]}
+            frame = pd.DataFrame([{**identity(record), **values}])
+        frames.append(frame.assign(origin=record.origin))
+    return pd.concat(frames, ignore_index=True)
 
 
 def _balanced(positive: np.ndarray, points: int) -> np.ndarray:

@@ -20,6 +20,7 @@ VIEWS = {
     "filtered": "raw, without DBSCAN's noise",
 }
 COMPARED = ("raw", "unit")  # views in which networks are compared with each other
+PARTS = [(view, dimension) for view in COMPARED for dimension in (0, 1)]
 COMPARISONS = ("bottleneck", "wasserstein", "image")
 TAXONOMIES = {"structure": "measured structure", "family": "the paper's family"}
 
@@ -68,10 +69,17 @@ def homology(study: Study, run: Run, view: str = "raw") -> pd.DataFrame:
     """
     size = study.profile.rq2
 
-    def compute() -> pd.DataFrame:
+    def points() -> np.ndarray:
         values = rq2.latents(study, run).values
-        return of_points(values[measures.sample_rows(len(values), size.h0_points, seed=0)], view,
-                         size.h1_points)  # fmt: skip
+        return values[measures.sample_rows(len(values), size.h0_points, seed=0)]
+
+    def compute() -> pd.DataFrame:
+        if view == "unit":
+            return of_cloud(prepared(points(), view), view, size.h1_points)
+        # Most of the time goes into distances, which the raw and the filtered view share.
+        of = [run.experiment.key, run.files[WEIGHTS], size.h0_points, size.images]
+        cloud = study.newest("cloud", of, lambda: prepared(points(), "raw"))
+        return of_cloud(cloud, view, size.h1_points)
 
     inputs = {"view": view, "points": (size.h0_points, size.h1_points), "images": size.images}
     return study.cached("homology", inputs, __name__, compute, run)
@@ -79,18 +87,27 @@ def homology(study: Study, run: Run, view: str = "raw") -> pd.DataFrame:
 
 def of_points(points: np.ndarray, view: str, h1_points: int) -> pd.DataFrame:
     """The frame of ``homology``, of points [N, n]."""
+    return of_cloud(prepared(points, view), view, h1_points)
+
+
+def prepared(points: np.ndarray, view: str) -> topology.Cloud:
+    """Points [N, n] in the units of a view, before it filters."""
     x: Any = np.asarray(points, dtype=np.float64)
-    removed, eps = 0.0, 0.0
     if view == "unit":
-        x = measures.unit_rows(x)
-    else:
-        length = float(np.sqrt((x**2).sum(axis=1).mean()))
-        x = x / (length if length > 0 else 1.0)
+        return topology.cloud(measures.unit_rows(x))
+    length = float(np.sqrt((x**2).sum(axis=1).mean()))
+    return topology.cloud(x / (length if length > 0 else 1.0))
+
+
+def of_cloud(cloud: topology.Cloud, view: str, h1_points: int) -> pd.DataFrame:
+    """The frame of ``homology``, of what ``prepared`` gives for that view."""
+    removed, eps = 0.0, 0.0
     if view == "filtered":
-        found = distances.dbscan_filter(x, min(distances.NEIGHBOURS, len(x)))
-        x, removed, eps = x[found.kept], 1 - float(found.kept.mean()), found.eps
-    h0 = topology.persistence(x)
-    h1 = topology.persistence(x, maxdim=1, n_perm=h1_points)
+        points = len(cloud.place)
+        found = distances.dbscan_filter(cloud, min(distances.NEIGHBOURS, points))
+        cloud, removed, eps = cloud.part(found.kept), 1 - float(found.kept.mean()), found.eps
+    h0 = topology.persistence(cloud)
+    h1 = topology.persistence(cloud, maxdim=1, n_perm=h1_points)
     about = {"h0_points": h0.points, "h1_points": h1.points, "h1_radius": h1.radius,
              "removed": removed, "eps": eps}  # fmt: skip
     parts = [
@@ -111,7 +128,7 @@ def summary(study: Study) -> pd.DataFrame:
     finite ``bars``, ``longest`` and ``median`` lifetime, ``entropy`` (nats), ``largest_entropy``
     (that so many points could have, H0 only), covering ``radius``, ``certain`` bars (longer than 4
     radii: they must have a counterpart in the whole sample), ``removed`` and ``eps``."""
-    structure = rq2.structures(study).set_index("key")
+    structure = rq2.structures(study, own=True).set_index("key")
     rows = []
     for run in chosen(study):
         named = identity(run)
@@ -137,32 +154,36 @@ def summary(study: Study) -> pd.DataFrame:
 
 
 def pairwise(study: Study) -> pd.DataFrame:
+    """Distances between all pairs of chosen networks, in every view of COMPARED and dimension; see
+    ``between``."""
+    return pd.concat([between(study, *part) for part in PARTS], ignore_index=True)
+
+
+def between(study: Study, view: str, dimension: int) -> pd.DataFrame:
     """Distances between all pairs of chosen networks: ``view``, ``homology``, ``comparison`` (one
     of COMPARISONS), ``first`` and ``second`` (keys), ``distance``; each ordered pair once."""
     runs = chosen(study)
     keys = [r.experiment.key for r in runs]
 
     def compute() -> pd.DataFrame:
+        bars = [diagram(homology(study, run, view), dimension) for run in runs]
         frames = []
-        for view in COMPARED:
-            pairs = [homology(study, run, view) for run in runs]
-            for dimension in (0, 1):
-                bars = [diagram(p, dimension) for p in pairs]
-                for comparison in COMPARISONS:
-                    if comparison == "image":
-                        found = distances.between_images(distances.images(bars))
-                    else:
-                        found = distances.matrix(bars, comparison)
-                    frames.append(pd.DataFrame({
-                        "view": view, "homology": f"H{dimension}", "comparison": comparison,
-                        "first": np.repeat(keys, len(keys)), "second": keys * len(keys),
-                        "distance": found.ravel(),
-                    }))  # fmt: skip
+        for comparison in COMPARISONS:
+            if comparison == "image":
+                found = distances.between_images(distances.images(bars))
+            else:
+                found = distances.matrix(bars, comparison)
+            frames.append(pd.DataFrame({
+                "view": view, "homology": f"H{dimension}", "comparison": comparison,
+                "first": np.repeat(keys, len(keys)), "second": keys * len(keys),
+                "distance": found.ravel(),
+            }))  # fmt: skip
         return pd.concat(frames, ignore_index=True)
 
     size = study.profile.rq2
     files = [[r.experiment.key, {n: f["sha256"] for n, f in r.files.items()}] for r in runs]
-    inputs = {"runs": files, "points": (size.h0_points, size.h1_points), "images": size.images}
+    inputs = {"runs": files, "points": (size.h0_points, size.h1_points), "images": size.images,
+              "part": (view, dimension)}  # fmt: skip
     return study.cached("pairwise", inputs, __name__, compute)
 
 
@@ -185,7 +206,7 @@ def agreement(study: Study) -> pd.DataFrame:
         ``clusters``, ``rand_index`` (adjusted), ``p`` (by permutation), ``p_holm`` (over all rows).
     """
     pairs = pairwise(study)
-    labels = rq2.structures(study).set_index("key")
+    labels = rq2.structures(study, own=True).set_index("key")
     rows = []
     for against in TAXONOMIES:
         for (view, homology_, comparison), _ in pairs.groupby(

@@ -1,8 +1,9 @@
 """Result tables that travel with the project: each network's summary and history, no weights.
 
-Two Parquet files in a folder, small enough for git: ``networks.parquet`` (a row a network: key,
-name, accuracies, and the whole record as JSON) and ``histories.parquet`` (a row a network and
-epoch). They let every figure of RQ1 be drawn without training.
+Parquet files in a folder, small enough for git: ``networks.parquet`` (a row a network: key, name,
+accuracies, and the whole record as JSON) and ``histories.parquet`` (a row a network and epoch).
+They let every figure of RQ1 be drawn without training. ``latents.parquet``, a row a network, holds
+what RQ2 measured of latents, without which its tables would need the weights.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ffcore.store import Run
 
 NETWORKS, HISTORIES = "networks.parquet", "histories.parquet"
+LATENTS = "latents.parquet"
 RECORDED = ("experiment", "summary", "seconds", "provenance")
 ACCURACIES = ("best", "last", "selected")
 
@@ -68,6 +70,40 @@ def read(folder: Path) -> dict[str, Entry]:
             f"the result tables in {folder} cannot be used: {error}; bring both back, such as with "
             f"`git checkout -- {folder.name}`, or remove both"
         ) from None
+
+
+def read_latents(folder: Path) -> dict[str, dict[str, float]]:
+    """Key → measures and observables of every network in a folder's table; empty without one.
+
+    Raises:
+        StoreError: a table that cannot be read, or one without keys.
+    """
+    path = folder / LATENTS
+    if not path.exists():
+        return {}
+    import pandas as pd
+
+    try:
+        return {str(k): dict(row) for k, row in
+                pd.read_parquet(path).set_index("key").to_dict("index").items()}  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"the table of latents {path} cannot be used: {error}; bring it back, such as with "
+            f"`git checkout -- {folder.name}`, or remove it"
+        ) from None
+
+
+def write_latents(folder: Path, rows: pd.DataFrame) -> int:
+    """Add rows (``key`` and numbers, see ``rq2.shareable``) to a folder's table of latents; those
+    of the same key are replaced. Returns how many networks the table has."""
+    import pandas as pd
+
+    new = rows.set_index("key")
+    old = pd.DataFrame.from_dict(read_latents(folder), orient="index")
+    kept = old.drop(index=new.index, errors="ignore")
+    frame = pd.concat([kept, new.astype(float)]).sort_index().rename_axis("key")
+    write_frames({folder / LATENTS: frame.reset_index()}, "zstd")
+    return len(frame)
 
 
 def write(folder: Path, runs: Iterable[Run]) -> tuple[int, int]:

@@ -29,8 +29,9 @@ NOTEBOOK_PACKAGES = ("matplotlib", "nbconvert", "numpy", "pandas", "papermill", 
 AnyExperiment = Experiment | SparsityExperiment
 # Modules through which a notebook reads networks of a part of the profile; rq1 serves all parts.
 OWN_PARTS = {"ffcore.polarity": "polarity", "ffcore.choices": "choices"}
-# Modules that need the networks' weights, so that a shipped table or a stand-in will not do.
-WEIGHTS = {"ffcore.rq2", "ffcore.theorems"}
+# What reads networks' weights, which are not shipped, where there are any; and what has nothing to
+# say without them.
+WEIGHTS, WEIGHTS_ONLY = "ffcore.rq2", "ffcore.rq2_topology"
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Pipeline:
     data_folder: str | None = None
     _fixed: dict[str, dict[str, Any]] = field(default_factory=dict)
     _imports: dict[str, set[str]] = field(default_factory=dict)
+    _asked: list[str] = field(default_factory=list)
 
     @cached_property
     def store(self) -> Store:
@@ -116,12 +118,28 @@ class Pipeline:
         """Run a report's notebook, or what one of its figures needs, with progress."""
         from ffcore import notebooks
 
+        self._measure_latents(report)
         with job(title, 1) as progress:
             return notebooks.execute(
                 self.notebooks[report].path, target, self.parameters, only_figure=only_figure,
                 failed_folder=self.results / "failed",
                 progress=lambda done, total, text: progress.update(done, text, total),
             )  # fmt: skip
+
+    def _measure_latents(self, report: str) -> None:
+        """Compute on all cores what a report shows of latents, and what others of this call do: a
+        network's latents are made once for all of them."""
+        if WEIGHTS not in self.inputs_of_code(report)["code"]:
+            return
+        from ffcore import latent_work
+        from ffcore.study import Study
+
+        used = {m for name in (report, *self._asked) for m in self.inputs_of_code(name)["code"]}
+        study = Study(self.profile.source, self.profile.changes, self.results.resolve(),
+                      self.data_folder, self.root)  # fmt: skip
+        began = time.monotonic()
+        if count := latent_work.prepare(study, used):
+            say(f"latents of {count} networks or comparisons: {duration(time.monotonic() - began)}")
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -161,14 +179,14 @@ class Pipeline:
             *(self.profile.sparsity_runs() if "ffcore.theorems" in used else []),
         ]
 
-    def reads_weights(self, name: str) -> bool:
-        """Whether a report needs its runs whole; the others make do with tables and stand-ins."""
-        return bool(self.inputs_of_code(name)["code"].keys() & WEIGHTS)
-
     def records(self, name: str) -> list[records.Record | None]:
-        """What stands for each network that a report reads, see ``records.find``."""
+        """What stands for each network that a report reads, see ``records.find``; where it reads
+        weights, once more among one's own runs alone, for these may be others than the best."""
         planned = [e for e in self.needed(name) if isinstance(e, Experiment)]
-        return records.find(planned, self.store, self.shipped)
+        found = records.find(planned, self.store, self.shipped)
+        if WEIGHTS in self.inputs_of_code(name)["code"]:
+            found = found + records.find(planned, self.store, {})
+        return found
 
     @cached_property
     def shipped(self) -> dict[str, shipped.Entry]:
@@ -177,16 +195,18 @@ class Pipeline:
 
     def run_digests(self, name: str) -> dict[str, str]:
         """Name of each network or study that a report has results of → digest of those."""
-        if not self.reads_weights(name):
-            return {
-                r.planned.name: digests.digest([r.origin, r.experiment.key, r.content])
-                for r in self.records(name)
-                if r
-            }
-        return {
+        studies = [e for e in self.needed(name) if isinstance(e, SparsityExperiment)]
+        digest = {
             run.experiment.name: digests.digest({n: f["sha256"] for n, f in run.files.items()})
-            for run in self.store.usable(self.needed(name))
+            for run in self.store.usable(studies)
         }
+        latents = self.root / "shipped" / shipped.LATENTS
+        if WEIGHTS in self.inputs_of_code(name)["code"] and latents.is_file():
+            digest[shipped.LATENTS] = digests.file_digest(latents)
+        networks: dict[str, list[Any]] = {}
+        for r in filter(None, self.records(name)):
+            networks.setdefault(r.planned.name, []).append([r.origin, r.experiment.key, r.content])
+        return digest | {planned: digests.digest(found) for planned, found in networks.items()}
 
     def pending(self, name: str) -> str:
         """Why a report's notebook would run, or nothing where it is up to date."""
@@ -206,6 +226,7 @@ class Pipeline:
         if not train:
             for name in reports:
                 self.require(name)
+        self._asked = list(reports)
         doing.run(self._doit_tasks(reports, train), self.results / ".doit.json")
 
     def figure(self, name: str) -> list[Path]:
@@ -260,17 +281,16 @@ class Pipeline:
 
     def _stand_ins(self, names: Sequence[str]) -> dict[str, list[str]]:
         """Planned network → origin and name of the result that reports show in its place."""
-        reading = [n for n in names if self.needed(n) and not self.reads_weights(n)]
         return {
             r.planned.name: [r.origin, r.experiment.name]
-            for n in reading
+            for n in names
             for r in self.records(n)
             if r and r.stands_in
         }
 
     def require(self, name: str) -> None:
-        """Raise StoreError unless there are results for a report: some, or every run where it
-        reads weights; says where runs were made by other code."""
+        """Raise StoreError unless there are results for a report: some networks, and every
+        sparsity study; says where runs were made by other code."""
         needed = self.needed(name)
         if not needed:
             return
@@ -279,7 +299,15 @@ class Pipeline:
         if outdated:
             say(f"{len(outdated)} of {len(states)} runs are used as they are: {outdated[0].reason}")
         lacking = [e for e, s in states.items() if not s.usable and s.name != "outdated"]
-        if lacking and (self.reads_weights(name) or not any(self.records(name))):
+        if WEIGHTS_ONLY in self.inputs_of_code(name)["code"]:
+            planned = [e for e in needed if isinstance(e, Experiment)]
+            if not any(records.find(planned, self.store, {})):
+                raise StoreError(
+                    f"{name} needs the weights of networks, which no shipped table has, and none "
+                    f"is stored in {self.store.runs}; run `{self.profile.command('train')}`"
+                )
+        studies = any(isinstance(e, SparsityExperiment) for e in lacking)
+        if lacking and (studies or not any(self.records(name))):
             raise StoreError(
                 f"{len(lacking)} of {len(states)} runs of profile {self.profile.label} are not "
                 f"usable, the first is {lacking[0].name}: {states[lacking[0]].reason}; "

@@ -201,8 +201,11 @@ class Store:
         """Remove what interrupted writers of dead processes left behind."""
         for folder in self.runs.glob(".writing-*") if self.runs.exists() else []:
             pid = folder.name.rpartition("-")[2]
-            if not (pid.isdigit() and Path(f"/proc/{pid}").exists()):
+            if not _alive(pid):
                 shutil.rmtree(folder, ignore_errors=True)
+        for part in (self.results / "cache").glob("*.tmp"):
+            if not _alive(part.stem.rpartition(".")[2]):
+                part.unlink(missing_ok=True)
 
     def consolidate(self, runs: Iterable[Run] | None = None) -> Path | None:
         """Write ``runs.parquet``: one row a network, factors, settings and accuracies.
@@ -228,15 +231,19 @@ class Store:
         """
         import pandas as pd
 
-        text = json.dumps([name, inputs], sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:24]
-        path = self.results / "cache" / f"{name}-{digest}.parquet"
+        path = self.cache_path(name, inputs)
         try:
             return pd.read_parquet(path)
         except (OSError, ValueError):
             frame = compute()
         write_frames({path: frame})
         return pd.read_parquet(path)
+
+    def cache_path(self, name: str, inputs: Mapping[str, Any]) -> Path:
+        """Where ``cached`` keeps a frame, whether it is there or not."""
+        text = json.dumps([name, inputs], sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:24]
+        return self.results / "cache" / f"{name}-{digest}.parquet"
 
     def save_verified(self) -> None:
         """Remember which files were hashed, so that the next start only looks at their times."""
@@ -351,6 +358,10 @@ def write_frames(
         for temporary in building.values():
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _alive(pid: str) -> bool:
+    return pid.isdigit() and Path(f"/proc/{pid}").exists()
 
 
 def _flush(path: Path) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ffcore import data, digests, published, records, shipped
 from ffcore.config import FACTORS, Experiment, SparsityExperiment
 from ffcore.errors import ConfigError, StoreError, unknown
 from ffcore.profiles import Profile, make_profile
+from ffcore.records import Record
 from ffcore.store import Run, Store
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ class Study:
         changes: what the command line overrode, see ``profiles.make_profile``.
         results: the results folder, relative to the project.
         data_folder: the folder of data sets; None for FFCORE_DATA or ``data``.
+        root: the project; None for the one that this process works in.
     """
 
     def __init__(
@@ -78,13 +81,26 @@ class Study:
         changes: Mapping[str, Any] | None = None,
         results: str | Path = "results",
         data_folder: str | None = None,
+        root: Path | None = None,
     ) -> None:
-        self.root = project_root()
+        self.root = root or project_root()
         self.profile = read_profile(profile, changes, self.root)
-        self.store = Store(self.root / results)
         self.data_folder = data_folder or None
+        self._open(self.root / results)
+
+    def _open(self, results: Path) -> None:
+        self.store = Store(results)
         self._datasets: dict[str, data.Dataset] = {}
         self._needed: dict[str, dict[str, str]] = {}
+        self._newest: dict[str, tuple[Any, Any]] = {}
+        self._asked: list[Path] | None = None
+
+    def bare(self) -> Study:
+        """The same study with nothing loaded, to travel to another process."""
+        other = object.__new__(Study)
+        other.root, other.profile, other.data_folder = self.root, self.profile, self.data_folder
+        other._open(self.store.results)
+        return other
 
     def records(self, *parts: str) -> list[records.Record | None]:
         """What there is for each network that parts of the profile plan, see ``records.find``.
@@ -105,12 +121,30 @@ class Study:
 
     @cached_property
     def networks(self) -> list[Run]:
-        """The profile's networks of RQ1 that are stored with their weights, in its order.
+        """The profile's networks of RQ1 that are stored with their weights, in its order; where
+        one was not trained as planned, its best stand-in (see ``records.find``)."""
+        found = records.find(self.profile.networks("rq1"), self.store, {})
+        return [self.store.load(e) for e in dict.fromkeys(r.experiment for r in found if r)]
+
+    @property
+    def measured(self) -> list[Record]:
+        """Whose latents there are measures of, for the profile's networks of RQ1 and in its order:
+        networks that are stored with their weights, else shipped ones with measured latents.
 
         Raises:
-            StoreError: none is; names the command that trains them.
+            StoreError: none; names the command that trains.
         """
-        return self._stored(self.profile.networks("rq1"), "networks")
+        planned = self.profile.networks("rq1")
+        entries = {k: e for k, e in self.shipped.items() if k in self.shipped_latents}
+        found = {r.experiment: r for r in records.find(planned, self.store, entries) if r}
+        if not found:
+            raise StoreError(self._nothing(len(planned), "networks"))
+        return list(found.values())
+
+    @cached_property
+    def shipped_latents(self) -> dict[str, dict[str, float]]:
+        """Key → what was measured of the latents of a shipped network."""
+        return shipped.read_latents(self.root / "shipped")
 
     @cached_property
     def sparsity_runs(self) -> list[Run]:
@@ -146,7 +180,11 @@ class Study:
         run: Run | None = None,
     ) -> pd.DataFrame:
         """A frame kept by content: of parameters, a run's files, and one module's code with all
-        that it imports."""
+        that it imports.
+
+        It is computed by one thread: sums have the same order on every machine, in a worker
+        process and in a notebook, and small products spend more on waiting threads than they gain.
+        """
         if module not in self._needed:
             modules = sorted({module, *digests.dependencies(module)})
             self._needed[module] = {m: self._code[m] for m in modules}
@@ -158,7 +196,39 @@ class Study:
             else None,
             "code": self._needed[module],
         }
-        return self.store.cached(name, given, compute)
+        if self._asked is not None:
+            import pandas as pd
+
+            self._asked.append(self.store.cache_path(name, given))
+            return pd.DataFrame()
+
+        def alone() -> pd.DataFrame:
+            with threadpool_limits(limits=1):
+                return compute()
+
+        return self.store.cached(name, given, alone)
+
+    def lacks(self, ask: Callable[[], Any]) -> bool:
+        """Whether ``ask``, which asks for cached frames and returns them, would compute any."""
+        self._asked = []
+        try:
+            ask()
+            return not all(path.exists() for path in self._asked)
+        finally:
+            self._asked = None
+
+    def newest(self, kind: str, of: Any, compute: Callable[[], Any]) -> Any:
+        """The newest object of a kind, in memory until another one of it is wanted.
+
+        Several frames of one network are made from the same latents, one after the other.
+
+        Args:
+            of: what the object is determined by.
+        """
+        if kind not in self._newest or self._newest[kind][0] != of:
+            self._newest.pop(kind, None)  # Before the next one takes its memory.
+            self._newest[kind] = (of, compute())
+        return self._newest[kind][1]
 
     @cached_property
     def _code(self) -> dict[str, str]:
@@ -179,19 +249,20 @@ class Study:
         )
 
 
-def identity(run: Run) -> dict[str, Any]:
-    """A network's key, configuration, data set, seed and factors."""
-    e = network(run)
+def identity(trained: Run | Record) -> dict[str, Any]:
+    """A network's key, configuration, data set, seed, epochs and factors."""
+    e = network(trained)
     factors = {f: getattr(e, f) for f in FACTORS}
     named = {"key": e.key, "configuration": e.configuration}
-    return {**named, "dataset": e.dataset, "seed": e.seed, **factors}
+    about = {"dataset": e.dataset, "seed": e.seed, "epochs": int(trained.summary["epochs"])}
+    return {**named, **about, **factors}
 
 
-def network(run: Run) -> Experiment:
-    """The experiment of a run that is a network."""
-    if not isinstance(run.experiment, Experiment):
-        raise StoreError(f"{run.experiment.name} is no network")
-    return run.experiment
+def network(trained: Run | Record) -> Experiment:
+    """The experiment of a run, or of what stands for one, that is a network."""
+    if not isinstance(trained.experiment, Experiment):
+        raise StoreError(f"{trained.experiment.name} is no network")
+    return trained.experiment
 
 
 def as_published(experiment: Experiment) -> bool:

@@ -1,4 +1,4 @@
-"""Persistent homology of latents: diagrams, their summaries and distances (Polar-FFA, RQ2).
+"""Persistent homology of latents: diagrams and their summaries (Polar-FFA, RQ2).
 
 A diagram is float64 [k, 2], a row a bar (birth, death) of the Vietoris–Rips filtration in units of
 Euclidean distance, sorted by death, infinite bars last; bars of length zero are left out.
@@ -13,9 +13,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ffcore.errors import ConfigError
+from ffcore.matching import finite
 
 Floats = NDArray[np.floating[Any]]
+Integers = NDArray[np.integer[Any]]
 MAX_POINTS = 20_000  # whose distances take 1.6 GB
+BLOCK = 1024  # rows of a product: 41 MB for 5,000 points
+
+
+class Cloud(NamedTuple):
+    """Points prepared for diagrams: distinct ones, and the distances between them."""
+
+    points: Floats  # [k, n] float64, distinct, in their first order
+    place: Integers  # [N], which of them each given point is
+    distances: Floats  # [k, k] float32, symmetric, Euclidean
+
+    def part(self, kept: NDArray[np.bool_]) -> Cloud:
+        """The cloud of some of the given points, bool [N]; at least one."""
+        rows, place = np.unique(self.place[kept], return_inverse=True)
+        return Cloud(self.points[rows], place, self.distances[np.ix_(rows, rows)])
 
 
 class Persistence(NamedTuple):
@@ -27,7 +43,28 @@ class Persistence(NamedTuple):
     radius: float  # covering radius of the subsample (a distance); 0 when all points are used
 
 
-def persistence(points: ArrayLike, maxdim: int = 0, n_perm: int | None = None) -> Persistence:
+def cloud(points: ArrayLike) -> Cloud:
+    """Points [N, n] prepared for several calls of ``persistence``; equal ones become one.
+
+    Takes 4 k² bytes for distances, as float32 of a float64 product, and about three copies of the
+    points. Raises ConfigError for fewer than 2 points, more than 20,000, or values not finite.
+    """
+    x = np.asarray(points, dtype=np.float64) + 0.0  # −0 becomes 0: equal points have equal bytes
+    if x.ndim != 2 or not 2 <= len(x) <= MAX_POINTS or x.shape[1] == 0:
+        legal = f"[N, n] with N from 2 to {MAX_POINTS}, n ≥ 1; sample the latents first"
+        raise ConfigError(f"points have shape {list(x.shape)}; expected {legal}")
+    if not np.isfinite([x.min(), x.max()]).all():
+        raise ConfigError("points contain NaN or infinity; did the training diverge?")
+    seen: dict[bytes, int] = {}
+    place = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in x])
+    if len(seen) < len(x):
+        x = x[np.unique(place, return_index=True)[1]]
+    return Cloud(x, place, _distances(x))
+
+
+def persistence(
+    points: ArrayLike | Cloud, maxdim: int = 0, n_perm: int | None = None
+) -> Persistence:
     """Persistence diagrams of points [N, n] in dimensions 0 … maxdim.
 
     The finite bars of H0 are the edges of the minimum spanning tree (single linkage): Prim's
@@ -37,7 +74,8 @@ def persistence(points: ArrayLike, maxdim: int = 0, n_perm: int | None = None) -
     1e-8 of the norm. The product only finds the tree; its lengths are taken from coordinates.
 
     Args:
-        points: [N, n] coordinates; sample them before (about 5,000 for H0, 500 for H1).
+        points: [N, n] coordinates; sample them before (about 5,000 for H0, 500 for H1). A Cloud
+            of them where there is one: its distances are not computed again.
         maxdim: highest dimension, 0 to 2.
         n_perm: keep so many distinct points by greedy permutation, starting at the first; diagrams
             are then within 2·radius of those of all points, in bottleneck distance.
@@ -46,15 +84,14 @@ def persistence(points: ArrayLike, maxdim: int = 0, n_perm: int | None = None) -
         Diagrams, number of points used, number of distinct ones, covering radius.
 
     Raises:
-        ConfigError: fewer than 2 points, more than 20,000, values that are not finite, an
-            impossible maxdim or n_perm.
+        ConfigError: points that ``cloud`` refuses, an impossible maxdim or n_perm.
     """
-    x = _checked(points, maxdim, n_perm)
-    seen: dict[bytes, int] = {}
-    inverse = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in x])
-    x = x[np.unique(inverse, return_index=True)[1]]
-    distances = _distances(x)
-    used, radius = len(inverse), 0.0
+    x, place, distances = points if isinstance(points, Cloud) else cloud(points)
+    if maxdim not in (0, 1, 2):
+        raise ConfigError(f"maxdim is {maxdim}; choose 0, 1 or 2")
+    if n_perm is not None and n_perm < 2:
+        raise ConfigError(f"n_perm is {n_perm}; keep at least 2 points, or leave it out for all")
+    used, radius = len(place), 0.0
     if n_perm is not None and n_perm < len(x):
         kept, radius = _greedy(distances, n_perm)
         x, distances, used = x[kept], distances[np.ix_(kept, kept)], n_perm
@@ -70,7 +107,7 @@ def persistence(points: ArrayLike, maxdim: int = 0, n_perm: int | None = None) -
 
 def lifetimes(diagram: ArrayLike) -> Floats:
     """Lengths [k] (distances) of the finite bars of a diagram [m ≥ k, 2], ascending."""
-    d = _finite(diagram)
+    d = finite(diagram)
     return np.sort(d[:, 1] - d[:, 0])
 
 
@@ -83,45 +120,6 @@ def persistence_entropy(diagram: ArrayLike) -> float:
     length = length[length > 0]
     share = length / length.sum()
     return float((share * np.log(1 / share)).sum()) if len(share) else float("nan")
-
-
-def bottleneck(a: ArrayLike, b: ArrayLike) -> float:
-    """Bottleneck distance (a distance between points, L∞) of the finite bars of two diagrams.
-
-    For two H0 diagrams it has a closed form, exact for thousands of bars: the k longest of each are
-    matched in order and the others shrink to the diagonal, for the best k. Else a binary search
-    over all distances, exact too: persim's takes seconds where a few hundred bars meet.
-    """
-    p, q = _finite(a), _finite(b)
-    if p[:, 0].any() or q[:, 0].any():
-        return _bottleneck(p, q)
-    u, v = np.sort(p[:, 1])[::-1], np.sort(q[:, 1])[::-1]
-    k = min(len(u), len(v))
-    matched = np.maximum.accumulate(np.r_[0.0, np.abs(u[:k] - v[:k])])
-    unmatched = [np.r_[w, 0.0, 0.0][: k + 1] / 2 for w in (u, v)]
-    return float(np.maximum(matched, np.maximum(*unmatched)).min())
-
-
-def wasserstein(a: ArrayLike, b: ArrayLike) -> float:
-    """1-Wasserstein distance of the finite bars of two diagrams: the least sum of Euclidean
-    distances in the birth-death plane over matchings, to each other or to the diagonal.
-
-    For two H0 diagrams it is a shortest path over both sorted lists, exact and fast for thousands
-    of bars (persim's assignment is cubic). Else it is persim's.
-    """
-    p, q = _finite(a), _finite(b)
-    if p[:, 0].any() or q[:, 0].any():
-        from persim import wasserstein as persim_wasserstein
-
-        return float(persim_wasserstein(p, q))
-    u, v = np.sort(p[:, 1]), np.sort(q[:, 1])
-    skipped = np.r_[0.0, np.cumsum(v / np.sqrt(2))]  # cost of leaving the first bars of v alone
-    cost = skipped
-    for bar in u:
-        step = cost + bar / np.sqrt(2)
-        step[1:] = np.minimum(step[1:], cost[:-1] + np.abs(bar - v))
-        cost = np.minimum.accumulate(step - skipped) + skipped
-    return float(cost[-1])
 
 
 def persistence_image(
@@ -158,7 +156,7 @@ def persistence_image(
              for lo, hi in (births, lengths)]  # fmt: skip
     sigma = (side if spread is None else spread) ** 2 * np.eye(2)
     imager = PersistenceImager(*spans, pixel_size=side, kernel_params={"sigma": sigma})
-    image = imager.transform(_finite(diagram), skew=True)
+    image = imager.transform(finite(diagram), skew=True)
     return np.asarray(image, dtype=np.float64)
 
 
@@ -193,28 +191,21 @@ def gap(diagram: ArrayLike) -> tuple[float, int]:
     return float(jumps[place] / length[-1]), len(jumps) - place
 
 
-def _checked(points: ArrayLike, maxdim: int, n_perm: int | None) -> Floats:
-    x = np.asarray(points, dtype=np.float64) + 0.0  # −0 becomes 0: equal points have equal bytes
-    if x.ndim != 2 or not 2 <= len(x) <= MAX_POINTS or x.shape[1] == 0:
-        legal = f"[N, n] with N from 2 to {MAX_POINTS}, n ≥ 1; sample the latents first"
-        raise ConfigError(f"points have shape {list(x.shape)}; expected {legal}")
-    if not np.isfinite([x.min(), x.max()]).all():
-        raise ConfigError("points contain NaN or infinity; did the training diverge?")
-    if maxdim not in (0, 1, 2):
-        raise ConfigError(f"maxdim is {maxdim}; choose 0, 1 or 2")
-    if n_perm is not None and n_perm < 2:
-        raise ConfigError(f"n_perm is {n_perm}; keep at least 2 points, or leave it out for all")
-    return x
-
-
 def _distances(x: Floats) -> Floats:
-    """[N, N] float32 Euclidean distances between distinct rows, by a float64 product in blocks."""
+    """[k, k] float32 Euclidean distances between distinct rows, by a float64 product in blocks of
+    the upper half."""
     x = x - x.mean(axis=0)
     length = np.einsum("ij,ij->i", x, x)
     distances = np.empty((len(x), len(x)), dtype=np.float32)
-    for i in range(0, len(x), 1024):
-        block = length[i : i + 1024, None] + length - 2 * (x[i : i + 1024] @ x.T)
-        distances[i : i + 1024] = np.sqrt(np.maximum(block, 0))
+    for i in range(0, len(x), BLOCK):
+        rows, later = slice(i, i + BLOCK), slice(i + BLOCK, None)
+        block = x[rows] @ x[i:].T
+        block *= -2
+        block += length[i:]
+        block += length[rows, None]
+        np.sqrt(np.maximum(block, 0, out=block), out=block)
+        distances[rows, i:] = block
+        distances[later, rows] = distances[rows, later].T
     np.fill_diagonal(distances, 0)
     return distances
 
@@ -240,37 +231,3 @@ def _greedy(distances: Floats, n: int) -> tuple[list[int], float]:
         kept.append(int(nearest.argmax()))
         nearest = np.minimum(nearest, distances[kept[-1]])
     return kept, float(nearest.max())
-
-
-def _bottleneck(p: Floats, q: Floats) -> float:
-    """The smallest distance d within which every bar has a partner or shrinks to the diagonal.
-
-    Bars longer than 2d need a partner. There is a matching that serves those of both diagrams if
-    and only if there is one for those of each (Mendelsohn and Dulmage 1958).
-    """
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import maximum_bipartite_matching
-
-    apart = np.abs(p[:, None] - q[None]).max(axis=2)
-    halves = [(d[:, 1] - d[:, 0]) / 2 for d in (p, q)]
-
-    def enough(d: float) -> bool:
-        for near, half in ((apart <= d, halves[0]), (apart.T <= d, halves[1])):
-            need = csr_array(near[half > d])
-            if need.shape[0] and (maximum_bipartite_matching(need) >= 0).sum() < need.shape[0]:
-                return False
-        return True
-
-    steps = np.unique(np.r_[0.0, apart.ravel(), *halves])
-    low, high = 0, len(steps) - 1
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(steps[middle]) else (middle + 1, high)
-    return float(steps[low])
-
-
-def _finite(diagram: ArrayLike) -> Floats:
-    d = np.asarray(diagram, dtype=np.float64)
-    if d.ndim != 2 or d.shape[1] != 2 or np.isnan(d).any():
-        raise ConfigError(f"a diagram has shape {list(d.shape)}; expected [k, 2] without NaN")
-    return d[np.isfinite(d[:, 1])]

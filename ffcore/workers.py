@@ -95,25 +95,33 @@ def perform(task: Task, tell: Callable[[Note], None] | None = None) -> list[Outc
 
 
 def run_tasks(
-    tasks: Sequence[Task],
+    tasks: Sequence[Any],
     executor: Executor | None = None,
     tell: Callable[[Note], None] | None = None,
     workers: int | None = None,
     poll: Callable[[], None] | None = None,
-) -> Iterator[Outcome]:
+    work: Callable[[Any, Callable[[Note], None]], list[Any]] | None = None,
+    more: Callable[[], Sequence[Any]] | None = None,
+) -> Iterator[Any]:
     """Outcomes as tasks finish, in any order.
 
     Args:
+        tasks: to train; with ``work``, whatever that takes.
         executor: where tasks run; None starts a pool of local processes, or runs a single task
             here with all threads.
         tell: called here with what the tasks report.
         workers: processes of the local pool; the number of cores where not given.
         poll: called several times a second; what it raises ends the work.
+        work: what is done with a task, in place of training it; told whom to tell.
+        more: asked for further tasks, once, when all before are done.
     """
+    work = work or perform
     count = min(workers or cores(), len(tasks))
     if executor is None and count <= 1:
         for task in tasks:
-            yield from perform(task, tell or (lambda note: None))
+            yield from work(task, tell or (lambda note: None))
+        for task in more() if more else ():
+            yield from work(task, tell or (lambda note: None))
         return
     notes = stop = None
     pool = executor
@@ -123,7 +131,7 @@ def run_tasks(
         pool = ProcessPoolExecutor(count, context, initializer=_enter, initargs=(notes, stop))
     waiting: set[Future[list[Outcome]]] = set()
     try:
-        waiting |= {pool.submit(perform, task) for task in tasks}
+        waiting |= {pool.submit(work, task, _tell) for task in tasks}
         while waiting:
             done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
             _pass_on(notes, tell)
@@ -131,6 +139,8 @@ def run_tasks(
                 poll()
             for future in done:
                 yield from future.result()
+            if more and not waiting:
+                waiting, more = {pool.submit(work, task, _tell) for task in more()}, None
     except BaseException:
         if stop is not None:
             _stop(pool, stop, waiting)

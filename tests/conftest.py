@@ -4,12 +4,16 @@ import signal
 
 import pytest
 import torch
+from hypothesis import settings
 
 from ffcore import data
 from ffcore.config import Experiment, make_experiment
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so their children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# A busy machine is slow, not wrong.
+settings.register_profile("ffcore", deadline=None)
+settings.load_profile("ffcore")
 
 
 @pytest.fixture(scope="session")

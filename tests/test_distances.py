@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from persim import bottleneck as persim_bottleneck
 
-from ffcore import distances, rq2, rq2_topology, topology, topology_words, workers
+from ffcore import distances, matching, rq2, rq2_topology, topology, topology_words, workers
 from ffcore.errors import ConfigError
 from ffcore.store import Store
 from ffcore.study import Study, network
@@ -39,15 +39,15 @@ def with_outliers():
 def test_bottleneck_of_loops_equals_persims(a, b):
     # Births are above 0, so that no closed form of H0 answers; persim wants a bar a side.
     if len(a) and len(b):
-        assert topology.bottleneck(a, b) == pytest.approx(persim_bottleneck(a, b))
+        assert matching.bottleneck(a, b) == pytest.approx(persim_bottleneck(a, b))
 
 
 def test_bottleneck_of_loops_by_hand():
-    assert topology.bottleneck([[1.0, 5]], [[1.5, 5.25]]) == 0.5
-    assert topology.bottleneck([[1.0, 5]], np.zeros((0, 2))) == 2
-    assert topology.bottleneck([[1.0, 5], [1, 2]], [[1, 5]]) == 0.5
+    assert matching.bottleneck([[1.0, 5]], [[1.5, 5.25]]) == 0.5
+    assert matching.bottleneck([[1.0, 5]], np.zeros((0, 2))) == 2
+    assert matching.bottleneck([[1.0, 5], [1, 2]], [[1, 5]]) == 0.5
     # Two long bars compete for one partner: one of them must shrink.
-    assert topology.bottleneck([[1.0, 5], [1, 5]], [[1, 5]]) == 2
+    assert matching.bottleneck([[1.0, 5], [1, 5]], [[1, 5]]) == 2
 
 
 @pytest.mark.parametrize("metric", sorted(distances.METRICS))
@@ -161,7 +161,7 @@ def test_views_do_not_depend_on_scale_and_only_the_unit_one_forgets_length():
         first, second = (rq2_topology.of_points(p, view, 20) for p in (points, stretched))
         pd.testing.assert_frame_equal(first, second, rtol=1e-4, atol=1e-5)
     first, second = (rq2_topology.of_points(p, "raw", 20) for p in (points, points * lengths))
-    assert topology.bottleneck(*(rq2_topology.diagram(f, 0) for f in (first, second))) > 0.05
+    assert matching.bottleneck(*(rq2_topology.diagram(f, 0) for f in (first, second))) > 0.05
 
 
 def test_the_filtered_view_is_the_raw_one_without_noise():
@@ -227,7 +227,7 @@ def test_summary_and_filter_effect_have_a_row_a_network_and_dimension(study):
     row = effect[effect["homology"] == "H0"].iloc[0]
     raw = frame[(frame["key"] == row["key"]) & (frame["view"] == "raw")]
     assert row["entropy_raw"] == raw[raw["homology"] == "H0"]["entropy"].item()
-    assert "10 of 11 trained configurations" in topology_words.sampled(frame, 11)
+    assert "10 of 13 trained configurations" in topology_words.sampled(frame, 13)
 
 
 def test_agreement_tests_both_taxonomies_and_corrects_for_all(study):

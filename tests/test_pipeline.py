@@ -165,7 +165,7 @@ def test_a_profile_of_ones_own_makes_a_report(tmp_path):
     (tmp_path / "mine.yaml").write_text(text.replace("epochs: 3", "epochs: 1"))
     where = ["--results", tmp_path / "results"]
     said = pipeline("train", "--profile", tmp_path / "mine.yaml", *where)
-    assert said.count("epochs=1") >= 11
+    assert said.count("epochs=1") >= 13
     said = pipeline("report", "rq1_accuracy", "--profile", tmp_path / "mine.yaml", *where)
     page = Path(re.search(r"^(/.*)index\.html$", said, re.M)[1]) / "rq1_accuracy.html"
     assert "mine profile · not paper scale" in page.read_text()
@@ -245,7 +245,7 @@ def test_an_interrupted_training_keeps_what_was_done_and_the_next_goes_on(tmp_pa
     assert kept and not list(runs.glob(".writing-*"))
     pipeline(*arguments)
     after = {p.parent.name: p.stat().st_mtime_ns for p in runs.glob("[0-9a-f]*/run.json")}
-    assert kept.items() <= after.items() and len(after) == 11
+    assert kept.items() <= after.items() and len(after) == 13
 
 
 def test_an_interrupted_notebook_leaves_no_report_and_the_next_all_completes(made, tmp_path):
@@ -296,7 +296,7 @@ def shared(made, tmp_path_factory):
         shutil.copytree(ROOT / part, root / part)
     shutil.copy(ROOT / "pipeline.py", root)
     said = pipeline("share", "--results", results, "--into", root / "shipped")
-    assert "18 networks added, 0 replaced" in said
+    assert "20 networks added, 0 replaced" in said
     return root
 
 
@@ -316,17 +316,27 @@ def test_a_report_is_made_from_shared_tables_without_training(shared):
     folder = shared / re.search(r"^(\S*)/index\.html$", said, re.M)[1]
     assert not list((shared / "results").glob("runs/[0-9a-f]*"))
     table = pd.read_csv(folder / "tables" / "rq1_accuracy.csv")
-    assert len(table) == 11 and table["best"].notna().all()
+    assert len(table) == 13 and table["best"].notna().all()
     stand_ins = json.loads((folder / "manifest.json").read_text())["stand_ins"]
-    assert len(stand_ins) == 11 and {origin for origin, _ in stand_ins.values()} == {"shipped"}
-    assert "11 shipped" in (folder / "figures" / "rq1_accuracy_grid.svg").read_text()
+    assert len(stand_ins) == 13 and {origin for origin, _ in stand_ins.values()} == {"shipped"}
+    assert "13 shipped" in (folder / "figures" / "rq1_accuracy_grid.svg").read_text()
 
 
-def test_status_says_what_stands_in_and_reports_that_read_weights_still_need_runs(shared):
+def test_shared_latents_give_the_taxonomy_and_say_which_pictures_need_weights(shared):
+    said = elsewhere(shared, "report", "rq2_taxonomy", "--profile", "smoke")
+    folder = shared / re.search(r"^(\S*)/index\.html$", said, re.M)[1]
+    table = pd.read_csv(folder / "tables" / "rq2_structures.csv")
+    assert len(table) == 13 and set(table["origin"]) == {"shipped"}
+    assert pd.read_csv(folder / "tables" / "rq2_measures.csv")["hoyer"].between(0, 1).all()
+    assert "not run" in (folder / "figures" / "rq2_projections_raw.svg").read_text()
+    assert "13 shipped" in (folder / "figures" / "rq2_structure_map.svg").read_text()
+
+
+def test_status_says_what_stands_in_and_reports_that_need_weights_say_so(shared):
     said = elsewhere(shared, "status", "--profile", "smoke")
-    assert "standing in for missing networks: 18 shipped, 3 epochs, fp32" in said
-    said = elsewhere(shared, "report", "rq2_taxonomy", "--profile", "smoke", code=1)
-    assert "are not usable" in said and "pipeline.py train --profile smoke" in said
+    assert "standing in for missing networks: 20 shipped, 3 epochs, fp32" in said
+    said = elsewhere(shared, "report", "rq2_topology", "--profile", "smoke", code=1)
+    assert "needs the weights" in said and "pipeline.py train --profile smoke" in said
 
 
 def test_only_a_part_of_a_profile_is_trained(tmp_path):

@@ -26,7 +26,7 @@ def study(tmp_path_factory):
 
 def test_accuracy_has_a_row_a_network_with_the_published_value_beside(study):
     frame = rq1.accuracy(study)
-    assert len(frame) == len(study.networks) == 11
+    assert len(frame) == len(study.networks) == 13
     assert (frame["best"] >= frame["last"]).all() and frame["best"].between(0, 100).all()
     row = frame.set_index(list(FACTORS)).loc[("l2", "sum", "none", "relu", "sigmoid")]
     theirs = published.best_accuracy().set_index(["dataset", *FACTORS])

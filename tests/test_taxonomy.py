@@ -54,7 +54,7 @@ def symmetric_polar(rng):
     side = np.arange(UNITS) < HALF
     ways = np.abs(rng.standard_normal((2, LABELS, UNITS))) * np.stack([~side, side])[:, None]
     way = ways[POSITIVE.astype(int), TRUE]
-    way = way + 0.35 * np.abs(rng.standard_normal((ROWS, UNITS)))
+    way = way + 0.2 * np.abs(rng.standard_normal((ROWS, UNITS)))
     return way * 10 ** rng.uniform(-3, 1, (ROWS, 1)), HALF
 
 
@@ -101,6 +101,21 @@ def test_another_sample_gives_the_same_structure(structure):
     h, half = made(structure)
     found = {taxonomy.classify(observe(h, half, points=300, seed=s)).structure for s in range(5)}
     assert found == {structure}
+
+
+def test_activity_is_excitation_so_that_a_tanh_layer_at_rest_at_minus_one_is_silent():
+    h, half = made("original")
+    resting = np.where(h > 0, h, -h.max())
+    assert taxonomy.classify(observe(resting, half)).structure == "original"
+    assert observe(resting, half) == observe(h, half)
+
+
+def test_negative_units_are_asked_whether_they_carry_the_negatives():
+    h, half = made("sigmoid-polar")
+    assert observe(h, half)["negative_auc"] > 0.95
+    assert observe(h, UNITS)["negative_auc"] == 0.5, "without negative units, chance"
+    swapped = np.concatenate([h[:, half:], h[:, :half]], axis=1)
+    assert observe(swapped, half)["negative_auc"] < 0.05
 
 
 def test_names_of_configurations_are_unknown_to_the_decision():
@@ -167,7 +182,8 @@ def test_separability_is_that_of_measures():
 
 def test_the_image_gap_is_between_the_bars_that_topology_finds():
     h, half = made("perturbation")
-    bars = topology.lifetimes(topology.persistence(h).diagrams[0])[::-1]
+    excitation = np.maximum(h, 0)
+    bars = topology.lifetimes(topology.persistence(excitation).diagrams[0])[::-1]
     expected = 1 - bars[IMAGES - 1] / bars[IMAGES - 2]
     assert observe(h, half)["h0_image_gap"] == pytest.approx(expected, rel=1e-4) and expected > 0.1
 
@@ -216,8 +232,9 @@ def test_an_infinite_or_undefined_observable_is_judged():
         assert not e.passed and e.score == -1
 
 
-def test_every_structure_has_one_needed_rule_and_others_with_a_reason_and_a_scale():
-    assert [r.structure for r in taxonomy.RULES if r.needed] == list(taxonomy.STRUCTURES)
+def test_every_structure_has_a_needed_rule_and_others_with_a_reason_and_a_scale():
+    assert {r.structure for r in taxonomy.RULES if r.needed} == set(taxonomy.STRUCTURES)
+    assert {r.observable for r in taxonomy.RULES} <= set(taxonomy.OBSERVABLES)
     assert all(r.reason and r.span > 0 for r in taxonomy.RULES)
 
 

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from ripser import ripser
 from scipy.spatial.distance import cdist
 
-from ffcore import topology
+from ffcore import matching, topology
 from ffcore.errors import ConfigError
 
 # Few distinct coordinates, so that duplicates and ties are common.
@@ -159,7 +159,7 @@ def test_diagrams_of_a_greedy_sample_are_within_twice_its_radius(seed, kept):
     whole, part = (topology.persistence(points, 1, n) for n in (None, kept))
     assert (part.radius == 0) == (kept == 30)
     for a, b in zip(whole.diagrams, part.diagrams, strict=True):
-        assert topology.bottleneck(a, b) <= 2 * part.radius + 1e-5
+        assert matching.bottleneck(a, b) <= 2 * part.radius + 1e-5
 
 
 def test_lifetimes_are_of_finite_bars_in_ascending_order():
@@ -179,18 +179,18 @@ def test_entropy_by_hand():
 
 
 def test_distances_by_hand():
-    assert topology.bottleneck(h0([4.0]), h0([])) == 2
-    assert topology.bottleneck(h0([4.0, 1.0]), h0([3.0])) == 1
-    assert topology.wasserstein(h0([4.0]), h0([])) == pytest.approx(4 / math.sqrt(2))
-    assert topology.wasserstein(h0([4.0, 1.0]), h0([3.0])) == pytest.approx(1 + 1 / math.sqrt(2))
+    assert matching.bottleneck(h0([4.0]), h0([])) == 2
+    assert matching.bottleneck(h0([4.0, 1.0]), h0([3.0])) == 1
+    assert matching.wasserstein(h0([4.0]), h0([])) == pytest.approx(4 / math.sqrt(2))
+    assert matching.wasserstein(h0([4.0, 1.0]), h0([3.0])) == pytest.approx(1 + 1 / math.sqrt(2))
     # matching 5 with 5 and leaving 10 alone costs less than matching 5 with 10 (5 + 5/√2)
-    assert topology.wasserstein(h0([5, 10.0]), h0([5.0])) == pytest.approx(10 / math.sqrt(2))
+    assert matching.wasserstein(h0([5, 10.0]), h0([5.0])) == pytest.approx(10 / math.sqrt(2))
 
 
 @pytest.mark.parametrize("name", ["bottleneck", "wasserstein"])
 @given(a=deaths, b=deaths)
 def test_the_closed_forms_for_h0_equal_persims(name, a, b):
-    ours, theirs = (getattr(module, name) for module in (topology, persim))
+    ours, theirs = (getattr(module, name) for module in (matching, persim))
     if a or b:
         expected = theirs(h0(a)[:-1], h0(b)[:-1])
         assert ours(h0(a), h0(b)) == pytest.approx(expected, abs=1e-9)
@@ -200,7 +200,7 @@ def test_the_closed_forms_for_h0_equal_persims(name, a, b):
 
 @pytest.mark.parametrize("name", ["bottleneck", "wasserstein"])
 def test_distances_of_loops_ignore_infinite_bars_and_accept_empty_diagrams(name):
-    distance, loops = getattr(topology, name), np.array([[1.0, 3.0], [2.0, 2.5]])
+    distance, loops = getattr(matching, name), np.array([[1.0, 3.0], [2.0, 2.5]])
     with_infinite = np.r_[loops, [[0.5, np.inf]]]
     assert distance(with_infinite, loops) == pytest.approx(0)
     assert distance(loops, np.zeros((0, 2))) == distance(np.zeros((0, 2)), loops) > 0
@@ -210,7 +210,7 @@ def test_distances_of_loops_ignore_infinite_bars_and_accept_empty_diagrams(name)
 def test_distances_of_thousands_of_h0_bars_are_feasible():
     rng = np.random.default_rng(0)
     a, b = h0(rng.random(5000)), h0(rng.random(4000))
-    assert topology.bottleneck(a, b) <= topology.wasserstein(a, b)
+    assert matching.bottleneck(a, b) <= matching.wasserstein(a, b)
 
 
 def test_an_image_has_its_mass_where_the_bar_is_and_as_much_as_it_lives():
@@ -253,7 +253,7 @@ def test_the_gap_by_hand():
         (lambda: topology.persistence(circle(), maxdim=3), "choose 0, 1 or 2"),
         (lambda: topology.persistence(circle(), n_perm=1), "keep at least 2"),
         (lambda: topology.lifetimes([1.0, 2.0]), r"expected \[k, 2\]"),
-        (lambda: topology.bottleneck([[0.0, np.nan]], h0([1.0])), "without NaN"),
+        (lambda: matching.bottleneck([[0.0, np.nan]], h0([1.0])), "without NaN"),
         (lambda: topology.persistence_image(h0([1.0]), (0, 0), (1, 1)), "has no area"),
         (lambda: topology.persistence_image(h0([1.0]), (0, 1), (0, 1), pixels=0), "0 pixels"),
     ],

@@ -1,0 +1,195 @@
+"""What RQ2's notebooks need of each network, computed beforehand: on all cores, once, and kept.
+
+A notebook finds each frame in the cache by its content, and computes it itself where it is not.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from ffcore import memory, polarity_view, rq2, rq2_topology, sources, structures, workers
+from ffcore.console import job, say, stop_if_interrupted
+from ffcore.errors import FFError, ReportError
+from ffcore.store import Run
+from ffcore.study import Study, network
+
+BUDGET = 4e9  # bytes that all processes together may take, whatever the machine has
+
+
+class Piece(NamedTuple):
+    """One frame: what makes it from a study and these arguments."""
+
+    what: str
+    make: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+class Task(NamedTuple):
+    """Frames that one process makes, one after the other, so that they share a network's latents.
+
+    The study comes as bytes: what it loads is kept in the process from one task to the next.
+    """
+
+    name: str
+    study: bytes
+    pieces: tuple[Piece, ...]
+
+
+def prepare(study: Study, modules: Collection[str]) -> int:
+    """Compute and keep the frames that are not kept yet; returns of how many networks or parts.
+
+    Args:
+        modules: what the notebooks import of ffcore, by which it is known what they show.
+
+    Raises:
+        FFError: a frame could not be made; names it and its network. What others were done with by
+            then is kept, as it is after Ctrl-C.
+    """
+    first = _tasks(study, _of_networks(study, modules))
+    later = [] if first else _tasks(study, _of_all(study, modules))
+    if not first and not later:
+        return 0
+    study.store.sweep()
+    total = len(first) + len(later)
+    with job(f"latents: {total} networks or comparisons", total) as progress:
+        done = 0
+
+        def tell(note: workers.Note) -> None:
+            progress.update(done, f"{note.name}: {note.text}")
+
+        def more() -> Sequence[Task]:
+            nonlocal total
+            found = _tasks(study, _of_all(study, modules)) if first else []
+            total += len(found)
+            progress.update(done, "comparisons", total)
+            return found
+
+        try:
+            for name in workers.run_tasks(
+                first or later, tell=tell, workers=processes(study, len(first or later)),
+                poll=stop_if_interrupted, work=perform, more=more,
+            ):  # fmt: skip
+                done += 1
+                progress.update(done, name)
+        except BrokenProcessPool:
+            raise ReportError(
+                f"a process that measured latents was ended from outside, perhaps for lack of "
+                f"memory; {done} of {total} are done and kept: run the same command again"
+            ) from None
+        except BaseException:
+            say(f"stopped: {done} of {total} measurements of latents are done and kept")
+            raise
+    return total
+
+
+def perform(task: Task, tell: Callable[[workers.Note], None]) -> list[str]:
+    """Make a task's frames in this process; returns its name.
+
+    Raises:
+        FFError: what a frame's making raised, with the frame and the network before it.
+    """
+    study = _unpacked(task.study)
+    for number, piece in enumerate(task.pieces):
+        tell(workers.Note(task.name, number, len(task.pieces), piece.what))
+        try:
+            piece.make(study, *piece.arguments)
+        except FFError as error:
+            raise type(error)(f"{piece.what} of {task.name}: {error}") from None
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise ReportError(f"{piece.what} of {task.name} failed: {why}") from error
+    return [task.name]
+
+
+def processes(study: Study, wanted: int) -> int:
+    """How many processes work at once: as many as there are cores, and as fit into BUDGET and into
+    the memory that is free."""
+    free = memory.available()
+    used = map(sources.lookup, {network(run).dataset for run in study.networks})
+    each = float(sum(source.images * source.pixels for source in used))
+    each += max((network_bytes(study, run) for run in study.networks), default=0.0)
+    wanted = min(workers.cores(), wanted)
+    count = memory.processes(wanted, each, min(BUDGET, BUDGET if free is None else free))
+    if count < wanted:
+        needed = memory.words(memory.PROCESS + each)
+        say(f"measuring latents in {count} of {wanted} processes: each needs {needed} of memory")
+    return count
+
+
+def network_bytes(study: Study, run: Run) -> float:
+    """Bytes that one network's frames need: latents and two copies, float64 points of H0 and three
+    copies, and of their distances (float32) as many."""
+    size, e = study.profile.rq2, network(run)
+    rows, width = size.images * sources.lookup(e.dataset).classes, e.widths[0]
+    points = min(size.h0_points, rows)
+    return 3 * 4.0 * rows * width + 4 * 8.0 * points * width + 4 * 4.0 * points**2
+
+
+def _of_networks(study: Study, modules: Collection[str]) -> dict[str, list[Piece]]:
+    """What is made of one network alone, by its name; those with most to do first, so that none of
+    them is the last to end."""
+    found: dict[str, list[Piece]] = {}
+
+    def add(what: str, runs: Sequence[Run], make: Callable[..., Any], *more: Any) -> None:
+        for run in runs:
+            found.setdefault(run.experiment.name, []).append(Piece(what, make, (run, *more)))
+
+    if not study.networks:
+        return {}
+    if "ffcore.rq2" in modules:
+        shown = list(rq2.prototypes(study).values())
+        add("t-SNE", shown, rq2.projection)
+        add("t-SNE of directions", shown, rq2.projection, True)
+        add("persistence", shown, rq2.persistence)
+    if "ffcore.rq2_topology" in modules:
+        every = {r.experiment.key: r for r in rq2_topology.chosen(study)}
+        every |= {r.experiment.key: r for r in rq2.prototypes(study).values()}
+        for view in rq2_topology.VIEWS:
+            add(f"homology, {view}", list(every.values()), rq2_topology.homology, view)
+    if "ffcore.rq2" in modules:
+        add("measures", study.networks, rq2.nine)
+        add("observables", study.networks, rq2.seen)
+    if "ffcore.polarity_view" in modules:
+        add("activity of units", study.networks, polarity_view.units)
+    if "ffcore.structures" in modules:
+        for seed in range(1, study.profile.rq2.samples + 1):
+            add("observables of other images", study.networks, rq2.seen, seed)
+    return found
+
+
+def _of_all(study: Study, modules: Collection[str]) -> dict[str, list[Piece]]:
+    """What is made of many networks' frames, when these are there."""
+    found: dict[str, list[Piece]] = {}
+    if not study.networks:
+        return {}
+    if "ffcore.rq2_topology" in modules:
+        for view, dimension in rq2_topology.PARTS:
+            piece = Piece("distances", rq2_topology.between, (view, dimension))
+            found[f"H{dimension} of {view} latents"] = [piece]
+    if "ffcore.structures" in modules:
+        frame = structures.disagreements(rq2.structures(study))
+        own = {run.experiment.key: run for run in study.networks}
+        for key in structures.pictured(study, frame):
+            name = own[key].experiment.name
+            found[name] = [Piece("t-SNE", rq2.projection, (own[key],))]
+    return found
+
+
+def _tasks(study: Study, wanted: dict[str, list[Piece]]) -> list[Task]:
+    """Tasks of what is not kept yet."""
+    packed = pickle.dumps(study.bare())
+    lacking = {
+        name: tuple(p for p in pieces if study.lacks(lambda p=p: p.make(study, *p.arguments)))
+        for name, pieces in wanted.items()
+    }
+    return [Task(name, packed, pieces) for name, pieces in lacking.items() if pieces]
+
+
+@lru_cache(maxsize=1)
+def _unpacked(study: bytes) -> Study:
+    found: Study = pickle.loads(study)
+    return found

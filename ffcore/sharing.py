@@ -1,0 +1,37 @@
+"""Measuring the latents of stored networks for the table that travels with the project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ffcore import rq2, shipped
+from ffcore.console import job, say
+from ffcore.errors import DataError
+from ffcore.store import Run
+from ffcore.study import Study, network
+
+
+def latents(into: Path, runs: Sequence[Run], results: Path) -> int:
+    """Add what RQ2 measures of some networks, on the paper profile's sample of images, to a
+    folder's table; returns of how many. Networks whose data set is not there are left out, and
+    named."""
+    study = Study("paper", results=results.resolve())
+    there = set()
+    for name in sorted({network(run).dataset for run in runs}):
+        try:
+            study.dataset(name)
+            there.add(name)
+        except DataError as error:
+            say(f"latents on {name} are not measured: {error}")
+    chosen = [run for run in runs if network(run).dataset in there]
+    rows = []
+    with job(f"measuring latents of {len(chosen)} networks", len(chosen)) as progress:
+        for run in chosen:
+            rows.append(rq2.shareable(study, run))
+            progress.update(len(rows), run.experiment.name)
+    if rows:
+        shipped.write_latents(into, pd.concat(rows, ignore_index=True))
+    return len(rows)
