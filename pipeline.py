@@ -196,6 +196,24 @@ def figure(
 
 
 @app.command()
+def explorer(
+    profile: ProfileName = "quick",
+    dataset: Dataset = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    device: Device = None,
+    precision: Precision = None,
+    results: Results = RESULTS,
+) -> None:
+    """Make the page that explores every network's latents, from stored results."""
+    changes = _changes(dataset, seeds, epochs, device, precision)
+    pipeline = _pipeline(profile, changes, results, FIGURES)
+    with _alone(results):
+        pipeline.build(["explorer"], train=False)
+        print(pipeline.made("explorer"))
+
+
+@app.command()
 def share(
     into: Annotated[
         Path, typer.Option(help="Folder of the tables; the project's own is shipped.")
@@ -262,7 +280,7 @@ def status(
     for e, state in states.items():
         if state.name == "damaged":
             print(f"  damaged: {e.name} ({e.key}), {state.reason}")
-    for name in pipeline.notebooks:
+    for name in (*pipeline.notebooks, "explorer"):
         print(f"  report {name}: {pipeline.pending(name) or 'up to date'}")
     latest = results / "reports" / "latest"
     print(f"  latest version: {os.path.realpath(latest) if latest.exists() else 'none yet'}")
@@ -285,6 +303,7 @@ def why(
     changes = _changes(dataset, seeds, epochs, device, precision)
     pipeline = _pipeline(profile, changes, results, FIGURES)
     owners = {f: n for n, info in pipeline.notebooks.items() for f in (n, *info.figures)}
+    owners["explorer"] = "explorer"
     if name in owners:
         print(f"{owners[name]}: {pipeline.pending(owners[name]) or 'up to date'}")
         return
@@ -301,22 +320,31 @@ def why(
 def bench(
     dataset: Annotated[str, typer.Option(help="mnist for the figures that we quote.")] = "mnist",
     steps: Annotated[int, typer.Option(min=2, help="Training steps timed; 118: an epoch.")] = 118,
+    only: Annotated[str | None, typer.Option(help="Only training, or only latents.")] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Measure speed side by side: the engine, the plain way to train, the bare machine."""
+    """Measure speed side by side: the engine, the plain way to train, the bare machine; and RQ2's
+    measures and diagrams, beside ripser's."""
     from ffcore import bench as benchmark
-    from ffcore import data
+    from ffcore import data, latent_bench
     from ffcore.digests import package_versions
     from ffcore.workers import hardware
 
-    loaded = data.load(dataset)
+    parts = {
+        "training": ("bench.csv", lambda: benchmark.measure(data.load(dataset), say, steps)),
+        "latents": ("bench_latents.csv", lambda: latent_bench.measure(dataset, say, root=ROOT)),
+    }
+    if only not in (None, *parts):
+        raise unknown("part of the benchmark", only, parts)
     say(f"{hardware()}; PyTorch {package_versions(['torch'])['torch']}")
     with _alone(results):
-        rows = []
-        for row in benchmark.measure(loaded, say, steps):
-            rows.append(row)
-            print(f"{row.what:52} {row.value:9.2f} {row.unit:8} {row.target}")
-        benchmark.write(rows, results / "bench.csv", hardware())
+        for part in [only] if only else parts:
+            file, measure = parts[part]
+            rows = []
+            for row in measure():
+                rows.append(row)
+                print(f"{row.what:52} {row.value:9.2f} {row.unit:8} {row.target}")
+            benchmark.write(rows, results / file, hardware())
 
 
 @app.command()

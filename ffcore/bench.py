@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -262,7 +261,7 @@ def stack_step(
 ) -> tuple[float, float]:
     """Seconds of a step of one network among ``members``, each with its own weights in memory, and
     the bytes by which the process grew for all of them."""
-    before = _resident()
+    before = memory.resident()
     blocks: list[Block] = [
         train.build([base], ready.images.shape[1], ready.classes, torch.device("cpu"))
         for _ in range(members)
@@ -273,16 +272,7 @@ def stack_step(
             block.step(*batch)
 
     spent = _timed_steps(step, ready, steps) / (members * steps)
-    return spent, max(0.0, _resident() - before)
-
-
-def _resident() -> float:
-    """Bytes of main memory that this process holds; 0 where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0.0
-    return float(pages * os.sysconf("SC_PAGE_SIZE"))
+    return spent, max(0.0, memory.resident() - before)
 
 
 def _timed_steps(

@@ -7,6 +7,7 @@ import ast
 import hashlib
 import importlib.metadata
 import json
+import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,16 @@ def code_digests(package_folder: Path = _PACKAGE) -> dict[str, str]:
     }
 
 
-def dependencies(module: str, package_folder: Path = _PACKAGE) -> set[str]:
+def dependencies(
+    module: str, package_folder: Path = _PACKAGE, imports: dict[str, set[str]] | None = None
+) -> set[str]:
     """Modules of the package that ``module`` imports, at any depth, without itself.
 
     Imports inside functions count, those under ``if TYPE_CHECKING`` do not. A name imported from
     the package itself counts as the module that defines it, where ``__init__`` tells which.
+
+    Args:
+        imports: as in ``notebook_dependencies``.
 
     Raises:
         ConfigError: no such module.
@@ -59,8 +65,7 @@ def dependencies(module: str, package_folder: Path = _PACKAGE) -> set[str]:
     modules = _modules(package_folder)
     if module not in modules:
         raise unknown("module", module, sorted(modules))
-    found = _closure(_direct(_parse(modules[module]), module, modules), modules, {})
-    return found - {module}
+    return _closure({module}, modules, {} if imports is None else imports) - {module}
 
 
 def notebook_dependencies(
@@ -112,6 +117,15 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return versions
+
+
+def revision(root: Path) -> str:
+    """The commit of the checkout, with ``+`` where it has changes; empty without git."""
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def _modules(folder: Path) -> dict[str, Path]:

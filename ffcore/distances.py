@@ -53,7 +53,7 @@ def dbscan_filter(points: ArrayLike | topology.Cloud, neighbours: int = NEIGHBOU
         return Filtered(np.ones(len(place), dtype=bool), 0.0)
     near = apart <= eps
     core = near.sum(axis=1) >= neighbours
-    return Filtered(near[:, core].any(axis=1), eps)
+    return Filtered(np.asarray(near[:, core].any(axis=1)), eps)
 
 
 def knee(values: ArrayLike) -> float:

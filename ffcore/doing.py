@@ -74,7 +74,7 @@ class Inputs:
 
     Args:
         compute: gives the inputs; called late, when the stages before have run.
-        name: the notebook, for the line that says why it runs.
+        name: what runs, for the line that says why.
     """
 
     KEY = "inputs"
@@ -90,8 +90,18 @@ class Inputs:
         if not all(Path(target).exists() for target in task.targets):
             why = "not executed yet"
         if why:
-            say(f"notebook {self._name} runs: {why}")
+            say(f"{self._name} runs: {why}")
         return not why
+
+
+def noted(book: Path) -> dict[str, Any]:
+    """What doit noted in its book of the inputs of each task, by the task's name."""
+    try:
+        tasks = json.loads(book.read_text())
+        return {task: entry["_values_:"].get(Inputs.KEY) for task, entry in tasks.items()
+                if "_values_:" in entry}  # fmt: skip
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def difference(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ FILES = {name: Path(__file__).with_name(f"explorer{name}")
 # Label and unit of what can stand on an axis; other numeric columns go by their own names.
 ACCURACY = {"last": ("test accuracy, last epoch", "%"),
             "test_accuracy": ("test accuracy, best epoch", "%")}  # fmt: skip
+SHORT = {"last": "last accuracy", "test_accuracy": "best accuracy", "margin": "margin"}
 _UNITS = {"hoyer": "1 is sparse", "neural_usage_hoyer": "1 is one unit",
           "convergence_area": "accuracy × share of epochs",
           "convergence_time": "share of epochs"}  # fmt: skip
@@ -38,6 +39,7 @@ OBSERVABLES = {
     "norm_ratio": ("norm of negatives over positives", "ratio of medians"),
     "norm_auc": ("positive's norm exceeds a negative's", "chance"),
     "goodness_auc": ("positive's goodness exceeds a negative's", "chance"),
+    "negative_auc": ("negative's goodness of negative units exceeds a positive's", "chance"),
     "positive_floor": ("positives' norms, 10 % quantile over median", "ratio"),
     "origin_reach": ("all norms, 5 % over 95 % quantile", "ratio"),
     "origin_mixing": ("positives near the origin over those in all", "ratio of shares"),
@@ -145,17 +147,19 @@ def page(
 def _axes(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """What can stand on an axis: column, label, unit, and the group that it is listed in."""
     found = [
-        {"column": c, "label": label, "unit": unit, "group": group}
+        {"column": c, "label": label, "unit": unit, "group": group,
+         "short": SHORT.get(c, label)}
         for group, columns in GROUPS.items()
         for c, (label, unit) in columns.items()
         if c in frame
-    ]
+    ]  # fmt: skip
     known = {a["column"] for a in found} | {"key", "seed", "epochs", "stated"}
     numeric = frame.select_dtypes("number")
     others = [c for c in numeric if c not in known and not c.startswith("published_")]
     return found + [
-        {"column": c, "label": c.replace("_", " "), "unit": "", "group": "Other"} for c in others
-    ]
+        {"column": c, "label": c.replace("_", " "), "unit": "", "group": "Other",
+         "short": c.replace("_", " ")} for c in others
+    ]  # fmt: skip
 
 
 def _fields(frame: pd.DataFrame) -> list[dict[str, Any]]:

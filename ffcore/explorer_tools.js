@@ -49,19 +49,42 @@ function scale(values, from, to) {
 }
 function axesOf(x, y, box, xText, yText) {
   const [left, top, right, bottom] = box;
-  const tick = (attributes, text, line) => svg("g", { class: "tick" }, svg("line", { class: "grid", ...line }),
-    svg("text", attributes, text));
+  const middle = { "text-anchor": "middle" };
+  const tick = (line, at, text) => svg("g", { class: "tick" },
+    svg("line", { class: "grid", ...line }), svg("text", at, text));
+  const upright = ([v, text]) => tick({ x1: x(v), x2: x(v), y1: top, y2: bottom },
+    { x: x(v), y: bottom + 15, ...middle }, text);
+  const level = ([v, text]) => tick({ y1: y(v), y2: y(v), x1: left, x2: right },
+    { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, text);
+  const turned = `translate(${left - 36},${(top + bottom) / 2}) rotate(-90)`;
   return svg("g", {},
-    ...ticks(x.low, x.high, (right - left) / 60).map(([v, text]) => tick(
-      { x: x(v), y: bottom + 15, "text-anchor": "middle" }, text, { x1: x(v), x2: x(v), y1: top, y2: bottom })),
-    ...ticks(y.low, y.high, (bottom - top) / 45).map(([v, text]) => tick(
-      { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, text, { y1: y(v), y2: y(v), x1: left, x2: right })),
+    ...ticks(x.low, x.high, (right - left) / 60).map(upright),
+    ...ticks(y.low, y.high, (bottom - top) / 45).map(level),
     svg("path", { class: "frame", d: `M${left},${top}V${bottom}H${right}` }),
-    svg("text", { x: (left + right) / 2, y: bottom + 33, "text-anchor": "middle" }, xText),
-    svg("text", { transform: `translate(${left - 36},${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, yText));
+    svg("text", { x: (left + right) / 2, y: bottom + 33, ...middle }, xText),
+    svg("text", { transform: turned, ...middle }, yText));
 }
 
-const short = (v) => (Number.isFinite(v) ? v.toFixed(Math.abs(v) >= 100 ? 0 : 3) : "–");
+// Of points {i, x, y}: the i of the nearest one within reach, else −1.
+function nearest(points, at, reach) {
+  let best = -1, least = reach ** 2;
+  for (const p of points) {
+    const d = (p.x - at.x) ** 2 + (p.y - at.y) ** 2;
+    if (d <= least) [best, least] = [p.i, d];
+  }
+  return best;
+}
+// Neighbouring points of each group, in order.
+function pairsOf(points, group, order) {
+  const groups = new Map();
+  for (const p of points) groups.set(group(p), [...(groups.get(group(p)) || []), p]);
+  return [...groups.values()].flatMap((members) => {
+    members.sort((a, b) => order(a) - order(b));
+    return members.slice(1).map((p, k) => [members[k], p]).filter(([a, b]) => order(a) !== order(b));
+  });
+}
+
+const short = (v, places = 3) => (Number.isFinite(v) ? v.toFixed(Math.abs(v) >= 100 ? 0 : places) : "–");
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
 const legendOf = (...items) => html("div", { class: "legend" },
   ...items.map(([shape, colour, text]) => html("span", {}, key(shape, colour), text)));
@@ -89,8 +112,8 @@ function projectionOf(data, network, mode, choose) {
   }), text);
   const there = [...new Set(codes)].sort((a, b) => (byPolarity ? b - a : a - b));
   return [
-    html("fieldset", { class: "choice" }, html("legend", {}, "Colour"), choice("positive", "polarity"),
-      choice("true_class", "true class"), choice("label", "candidate label")),
+    html("div", { class: "choice", role: "radiogroup", "aria-label": "Colour by" },
+      choice("positive", "polarity"), choice("true_class", "true class"), choice("label", "candidate label")),
     svg("svg", { class: "view", id: "projection", viewBox: "-155 -155 310 310", role: "img",
       "aria-label": "t-SNE projection" }, ...order.map(dot)),
     legendOf(...there.map((c) => ["circle", colour(c), name(c)])),

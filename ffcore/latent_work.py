@@ -8,10 +8,19 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
-from ffcore import memory, polarity_view, rq2, rq2_topology, sources, structures, workers
+from ffcore import (
+    explorer_data,
+    memory,
+    polarity_view,
+    rq2,
+    rq2_topology,
+    sources,
+    structures,
+    workers,
+)
 from ffcore.console import job, say, stop_if_interrupted
 from ffcore.errors import FFError, ReportError
 from ffcore.store import Run
@@ -150,7 +159,10 @@ def _of_networks(study: Study, modules: Collection[str]) -> dict[str, list[Piece
         every |= {r.experiment.key: r for r in rq2.prototypes(study).values()}
         for view in rq2_topology.VIEWS:
             add(f"homology, {view}", list(every.values()), rq2_topology.homology, view)
-    if "ffcore.rq2" in modules:
+    if "ffcore.explorer_data" in modules:
+        add("t-SNE for the explorer", study.networks, explorer_data.projection)
+        add("homology for the explorer", study.networks, explorer_data.diagram)
+    if {"ffcore.rq2", "ffcore.explorer_data"} & {*modules}:
         add("measures", study.networks, rq2.nine)
         add("observables", study.networks, rq2.seen)
     if "ffcore.polarity_view" in modules:
@@ -183,7 +195,7 @@ def _tasks(study: Study, wanted: dict[str, list[Piece]]) -> list[Task]:
     """Tasks of what is not kept yet."""
     packed = pickle.dumps(study.bare())
     lacking = {
-        name: tuple(p for p in pieces if study.lacks(lambda p=p: p.make(study, *p.arguments)))
+        name: tuple(p for p in pieces if study.lacks(partial(p.make, study, *p.arguments)))
         for name, pieces in wanted.items()
     }
     return [Task(name, packed, pieces) for name, pieces in lacking.items() if pieces]

@@ -80,6 +80,17 @@ def available() -> float | None:
     return float(found[0]) * 1024 if found else None
 
 
+def resident(process: int | str = "self", peak: bool = False) -> float:
+    """Bytes of main memory that a process holds, or held at most; 0 where the system does not say
+    or the process is gone."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    name = "VmHWM:" if peak else "VmRSS:"
+    return sum(1024 * float(line.split()[1]) for line in lines if line.startswith(name))
+
+
 def words(size: float) -> str:
     """``512 MB`` or ``3.2 GB``."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

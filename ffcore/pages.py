@@ -11,6 +11,7 @@ from typing import Any
 from ffcore.errors import ReportError
 
 Link = tuple[str, str]
+NAV = "<!--nav-->"  # where a page that is made elsewhere takes links to its siblings
 # Browsers enforce what the check below looks for: nothing is loaded but from this folder.
 _POLICY = "default-src 'self' data: blob: file: 'unsafe-inline' 'unsafe-eval'; base-uri 'none'"
 _EXTERNAL = re.compile(
@@ -89,8 +90,21 @@ def to_html(notebook: Path, title: str, nav: Sequence[Link] = (), banner: str = 
     return _page(title, f"<main>\n{body}\n</main>", nav, banner, _highlighting())
 
 
+def with_nav(page: str, title: str, nav: Sequence[Link]) -> str:
+    """A page that holds NAV, with links to its siblings in that place.
+
+    Raises:
+        ReportError: the page would load something from outside; names its address.
+    """
+    return _checked(page.replace(NAV, _nav(title, nav), 1), title)
+
+
 def index_html(
-    title: str, reports: Sequence[Mapping[str, Any]], made: Sequence[Link], banner: str = ""
+    title: str,
+    reports: Sequence[Mapping[str, Any]],
+    made: Sequence[Link],
+    banner: str = "",
+    further: Sequence[Link] = (),
 ) -> str:
     """The first page of a report version.
 
@@ -99,8 +113,11 @@ def index_html(
         reports: for each its ``name``, ``title``, and ``figures`` and ``tables`` as name →
             caption; the pages, ``figures/`` and ``tables/`` lie beside the index.
         made: (what, text) rows that tell how the report was made.
+        further: (label, address) of interactive pages beside the index.
     """
     parts = [f"<main>\n<h1>{escape(title)}</h1>"]
+    links = ", ".join(f'<a href="{escape(a)}">{escape(label)}</a>' for label, a in further)
+    parts += [f"<p>Interactive: {links}</p>"] if links else []
     for report in reports:
         page = f"{report['name']}.html"
         parts.append(f'<h2><a href="{page}">{escape(report["title"])}</a></h2>')
@@ -127,11 +144,6 @@ def index_html(
 
 
 def _page(title: str, body: str, nav: Sequence[Link], banner: str, style: str = "") -> str:
-    current = ' aria-current="page"'
-    links = "".join(
-        f'<a href="{escape(address)}"{current if label == title else ""}>{escape(label)}</a>'
-        for label, address in nav
-    )
     page = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -142,14 +154,26 @@ def _page(title: str, body: str, nav: Sequence[Link], banner: str, style: str = 
 <style>{_CSS}{style}</style>
 </head>
 <body>
-{f"<nav>{links}</nav>" if links else ""}
+{_nav(title, nav)}
 {f'<p class="banner">{escape(banner)}</p>' if banner else ""}
 {body}
 </body>
 </html>
 """
-    found = _EXTERNAL.search(page)
-    if found:
+    return _checked(page, title)
+
+
+def _nav(title: str, nav: Sequence[Link]) -> str:
+    current = ' aria-current="page"'
+    links = "".join(
+        f'<a href="{escape(address)}"{current if label == title else ""}>{escape(label)}</a>'
+        for label, address in nav
+    )
+    return f"<nav>{links}</nav>" if links else ""
+
+
+def _checked(page: str, title: str) -> str:
+    if found := _EXTERNAL.search(page):
         raise ReportError(f"page {title!r} would load {next(filter(None, found.groups()))}")
     return page
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ffcore import memory, sources, workers
 from ffcore.config import Experiment, SparsityExperiment
 from ffcore.console import say
+from ffcore.errors import DataError
 
 AnyExperiment = Experiment | SparsityExperiment
 
@@ -38,6 +39,24 @@ def tasks(
     groups.sort(key=_effort, reverse=True)
     threads = max(1, workers.cores() // asked) if device == "cpu" else 1
     return [workers.Task(tuple(g), device, data_folder, threads) for g in groups]
+
+
+def require_data(pending: Sequence[AnyExperiment], data_folder: str | None) -> None:
+    """Load every data set of some experiments, or say what is missing before any work is done.
+
+    Raises:
+        DataError: a data set is missing and cannot be downloaded.
+    """
+    from ffcore import data
+
+    names = sorted({e.dataset for e in pending})
+    for name in names:
+        try:
+            data.load(name, data_folder, progress=say)
+        except DataError as error:
+            others = ", ".join(n for n in names if n != name)
+            hint = f"; to train a part of the profile name it, --dataset with one of {others}"
+            raise DataError(f"{error}{hint if others else ''}") from None
 
 
 def fitting(group: Sequence[Experiment], free: float | None = None) -> list[list[AnyExperiment]]:

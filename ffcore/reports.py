@@ -15,7 +15,7 @@ from ffcore.digests import digest, file_digest
 from ffcore.errors import ReportError
 from ffcore.notebooks import building, write_atomically
 from ffcore.outputs import CAPTIONS
-from ffcore.pages import index_html, to_html
+from ffcore.pages import index_html, to_html, with_nav
 
 __all__ = ["Version", "latest", "publish", "publish_figures", "to_html", "verify", "versions"]
 
@@ -44,6 +44,7 @@ def publish(
     measured: Mapping[str, Any] | None = None,
     notify: Callable[[str], None] | None = None,
     complete: bool = True,
+    pages: Mapping[str, Path] | None = None,
 ) -> Path:
     """Publish executed notebooks as ``results/reports/<profile>-<12 hex>/``.
 
@@ -63,6 +64,7 @@ def publish(
         measured: times, durations, hardware: what may differ between equal runs.
         notify: told in one line which files were damaged.
         complete: whether every report is in it; ``latest`` points to such a version only.
+        pages: title → file of further pages that need nothing else; they lie beside the index.
 
     Returns:
         The version's folder.
@@ -72,11 +74,12 @@ def publish(
             would load something from outside, or a folder cannot be written.
     """
     reports = [_executed(folder) for folder in executed]
+    further = dict(pages or {})
     outputs = {
         path.relative_to(folder.parent).as_posix(): file_digest(path)
         for folder in executed
         for path in _files(folder)
-    }
+    } | {path.name: file_digest(path) for path in further.values()}
     identity = {**inputs, "outputs": outputs}
     version = f"{profile.name}-{digest(identity)[:12]}"
     target = results / "reports" / version
@@ -86,7 +89,7 @@ def publish(
     if damage or not target.is_dir():
         with building(target) as folder:
             _collect(executed, reports, folder)
-            _write_pages(folder, reports, profile, extra or {}, version)
+            _write_pages(folder, reports, profile, extra or {}, version, further)
             head = {
                 **(extra or {}),
                 "format": 1,
@@ -94,6 +97,7 @@ def publish(
                 "profile": {k: getattr(profile, k) for k in ("name", "title", "paper_scale")},
                 "inputs": identity,
                 "reports": reports,
+                "pages": {title: path.name for title, path in further.items()},
                 "files": {
                     name: {"sha256": file_digest(path), "bytes": path.stat().st_size}
                     for name, path in _named(folder).items()
@@ -203,20 +207,24 @@ def _collect(executed: Sequence[Path], reports: list[dict[str, Any]], target: Pa
 
 
 def _write_pages(
-    folder: Path, reports: list[Any], profile: Any, extra: Mapping[str, Any], version: str
-) -> None:
+    folder: Path, reports: list[Any], profile: Any, extra: Mapping[str, Any], version: str,
+    further: Mapping[str, Path],
+) -> None:  # fmt: skip
     scale = "" if profile.paper_scale else " · not paper scale"
     banner = f"{getattr(profile, 'label', profile.name)} profile{scale}"
-    nav = [("Index", "index.html"), *((r["title"], f"{r['name']}.html") for r in reports)]
+    links = [(title, path.name) for title, path in further.items()]
+    nav = [("Index", "index.html"), *((r["title"], f"{r['name']}.html") for r in reports), *links]
     for report in reports:
         page = to_html(folder / f"{report['name']}.ipynb", report["title"], nav, banner)
         write_atomically(folder / f"{report['name']}.html", page)
+    for title, path in further.items():
+        write_atomically(folder / path.name, with_nav(path.read_text("utf-8"), title, nav))
     made = [("Version", version), ("Profile", f"{profile.name}: {profile.title}")]
     made.append(
         ("Command", extra.get("command", f"python pipeline.py all --profile {profile.name}"))
     )
     made += [("Seeds", ", ".join(map(str, extra["seeds"])))] if "seeds" in extra else []
-    write_atomically(folder / "index.html", index_html(profile.title, reports, made, banner))
+    write_atomically(folder / "index.html", index_html(profile.title, reports, made, banner, links))
 
 
 def _files(folder: Path) -> list[Path]:

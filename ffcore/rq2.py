@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -70,8 +71,8 @@ def _latents(study: Study, run: Run, seed: int) -> Latents:
 
 
 def latent_measures(study: Study) -> pd.DataFrame:
-    """One row a network: factors, ``origin`` (``own`` or ``shipped``), the nine measures, and the
-    published ones beside."""
+    """One row a network: factors, ``origin`` (``own`` or ``shipped``), whether it was trained for
+    all planned epochs (``whole``), the nine measures, and the published ones beside."""
     frame = _every(study, nine, "measure")
     theirs = published.latent_measures()
     names = [c for c in theirs if c not in (*FACTORS, "dataset")]
@@ -94,22 +95,26 @@ def rank_agreement(frame: pd.DataFrame) -> pd.DataFrame:
     seeds, the first counts.
 
     Returns:
+        ``trained`` (``as planned``, and ``all`` where some were trained for fewer epochs),
         ``measure``, ``networks`` (that both have), ``rank_correlation`` with its 95 % bootstrap
         interval over networks, ``low`` and ``high``, ``median_ours``, ``median_published``, and
         ``median_difference``, of |ours − published|.
     """
     rows = []
     once = frame.drop_duplicates(["dataset", "configuration"])
-    for column in [c for c in NINE if f"published_{c}" in frame]:
-        both = once[[column, f"published_{column}"]].dropna().to_numpy(dtype=float)
+    parts = {"as planned": once[once["whole"]], "all": once}
+    parts = {k: p for k, p in parts.items() if len(p) and (k != "all" or not p["whole"].all())}
+    columns = [c for c in NINE if f"published_{c}" in frame]
+    for (trained, part), column in product(parts.items(), columns):
+        both = part[[column, f"published_{column}"]].dropna().to_numpy(dtype=float)
         rank = float(spearman(both[None])[0]) if len(both) > 2 else float("nan")
         low, high = bootstrap_interval(both, spearman)
         middle = np.median(both, axis=0) if len(both) else [np.nan, np.nan]
         apart = np.median(np.abs(both[:, 0] - both[:, 1])) if len(both) else np.nan
         rows.append(
-            {"measure": column, "networks": len(both), "rank_correlation": rank, "low": low,
-             "high": high, "median_ours": middle[0], "median_published": middle[1],
-             "median_difference": apart}
+            {"trained": trained, "measure": column, "networks": len(both),
+             "rank_correlation": rank, "low": low, "high": high, "median_ours": middle[0],
+             "median_published": middle[1], "median_difference": apart}
         )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -123,8 +128,10 @@ def structures(study: Study, own: bool = False) -> pd.DataFrame:
     """
     if not own:
         return judged(_every(study, seen, "observable"))
-    frames = [seen(study, run).assign(origin=OWN) for run in study.networks]
-    columns = ["key", "configuration", "dataset", "seed", "epochs", *FACTORS, "origin"]
+    whole = {r.experiment: r.whole for r in study.measured if r.origin == OWN}
+    frames = [seen(study, run).assign(origin=OWN, whole=whole.get(network(run), False))
+              for run in study.networks]  # fmt: skip
+    columns = ["key", "configuration", "dataset", "seed", "epochs", *FACTORS, "origin", "whole"]
     none = pd.DataFrame(columns=[*columns, *taxonomy.OBSERVABLES])
     return judged(pd.concat(frames, ignore_index=True) if frames else none)
 
@@ -262,7 +269,9 @@ def persistence_table(study: Study, runs: dict[str, Run]) -> pd.DataFrame:
                  "median": float(np.median(lengths)) if len(lengths) else 0.0,
                  "entropy": topology.persistence_entropy(diagram)}
             )  # fmt: skip
-    return pd.DataFrame(rows)
+    columns = ["structure", "network", "homology", "points", "finite_bars", "longest", "median",
+               "entropy"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
 
 
 def nine(study: Study, run: Run) -> pd.DataFrame:
@@ -306,7 +315,7 @@ def _every(study: Study, compute: Callable[[Study, Run], pd.DataFrame], kind: st
             row = study.shipped_latents[record.experiment.key]
             values = {c: row[f"{kind}_{c}"] for c in SHIPPED[kind]}
             frame = pd.DataFrame([{**identity(record), **values}])
-        frames.append(frame.assign(origin=record.origin))
+        frames.append(frame.assign(origin=record.origin, whole=record.whole))
     return pd.concat(frames, ignore_index=True)
 
 

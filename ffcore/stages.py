@@ -6,8 +6,6 @@ of what each stage was made from; the store keeps its own for runs.
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,7 +18,7 @@ from typing import Any
 from ffcore import catalogue, digests, doing, planning, records, shipped, workers
 from ffcore.config import Experiment, SparsityExperiment
 from ffcore.console import duration, job, say, stop_if_interrupted
-from ffcore.errors import DataError, StoreError, unknown
+from ffcore.errors import StoreError, unknown
 from ffcore.profiles import Profile
 from ffcore.store import State, Store
 
@@ -29,6 +27,9 @@ NOTEBOOK_PACKAGES = ("matplotlib", "nbconvert", "numpy", "pandas", "papermill", 
 AnyExperiment = Experiment | SparsityExperiment
 # Modules through which a notebook reads networks of a part of the profile; rq1 serves all parts.
 OWN_PARTS = {"ffcore.polarity": "polarity", "ffcore.choices": "choices"}
+# The interactive page, the report whose networks it shows, and the modules that make it.
+EXPLORER, EXPLORED = "explorer", "rq2_taxonomy"
+EXPLORER_CODE = ("ffcore.explorer", "ffcore.explorer_data")
 # What reads networks' weights, which are not shipped, where there are any; and what has nothing to
 # say without them.
 WEIGHTS, WEIGHTS_ONLY = "ffcore.rq2", "ffcore.rq2_topology"
@@ -92,7 +93,7 @@ class Pipeline:
             say(f"retraining {same[0].name}{others}: {state.name}, {state.reason}")
         if not pending:
             return 0
-        self._require_data(pending)
+        planning.require_data(pending, self.data_folder)
         self.store.sweep()
         tasks = planning.tasks(pending, len(experiments), self.profile.device, self.data_folder)
         began = time.monotonic()
@@ -126,20 +127,33 @@ class Pipeline:
                 progress=lambda done, total, text: progress.update(done, text, total),
             )  # fmt: skip
 
+    def explore(self) -> None:
+        """Make the latent explorer's page in the work folder."""
+        from ffcore import explorer, explorer_data, notebooks
+
+        self._measure_latents(EXPLORER)
+        page = explorer.page(**explorer_data.material(self._study()))
+        notebooks.write_atomically(self.made(EXPLORER), page)
+
     def _measure_latents(self, report: str) -> None:
         """Compute on all cores what a report shows of latents, and what others of this call do: a
         network's latents are made once for all of them."""
         if WEIGHTS not in self.inputs_of_code(report)["code"]:
             return
         from ffcore import latent_work
+
+        asked = {report, *self._asked}
+        used = {m for name in asked - {EXPLORER} for m in self.inputs_of_code(name)["code"]}
+        used |= {*EXPLORER_CODE} if EXPLORER in asked else set()
+        began = time.monotonic()
+        if count := latent_work.prepare(self._study(), used):
+            say(f"latents of {count} networks or comparisons: {duration(time.monotonic() - began)}")
+
+    def _study(self) -> Any:
         from ffcore.study import Study
 
-        used = {m for name in (report, *self._asked) for m in self.inputs_of_code(name)["code"]}
-        study = Study(self.profile.source, self.profile.changes, self.results.resolve(),
-                      self.data_folder, self.root)  # fmt: skip
-        began = time.monotonic()
-        if count := latent_work.prepare(study, used):
-            say(f"latents of {count} networks or comparisons: {duration(time.monotonic() - began)}")
+        return Study(self.profile.source, self.profile.changes, self.results.resolve(),
+                     self.data_folder, self.root)  # fmt: skip
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -158,11 +172,21 @@ class Pipeline:
     def inputs_of_code(self, name: str) -> dict[str, Any]:
         """The inputs that stay the same while this process runs: all but the runs."""
         if name not in self._fixed:
-            path = self.notebooks[name].path
-            used = digests.notebook_dependencies(path, imports=self._imports) | {"ffcore.outputs"}
+            source: Any
+            if name == EXPLORER:
+                files = sorted(Path(__file__).parent.glob("explorer*.[hcj]*"))
+                source = {"page": {f.name: digests.file_digest(f) for f in files}}
+                used = {*EXPLORER_CODE}.union(
+                    *(digests.dependencies(m, imports=self._imports) for m in EXPLORER_CODE)
+                )
+            else:
+                path = self.notebooks[name].path
+                source = {"notebook": digests.notebook_digest(path)}
+                used = digests.notebook_dependencies(path, imports=self._imports)
+                used |= {"ffcore.outputs"}
             self._fixed[name] = {
                 "profile": self.profile.model_dump(mode="json", exclude={"source"}),
-                "notebook": digests.notebook_digest(path),
+                **source,
                 "code": {m: workers.code()[m] for m in sorted(used)},
                 "packages": digests.package_versions(NOTEBOOK_PACKAGES),
             }
@@ -210,9 +234,14 @@ class Pipeline:
 
     def pending(self, name: str) -> str:
         """Why a report's notebook would run, or nothing where it is up to date."""
-        if not (self.work / name / f"{name}.ipynb").is_file():
+        if not self.made(name).is_file():
             return "not executed yet"
-        return doing.difference(self._book().get(self._task_name(name)), self.inputs(name))
+        book = doing.noted(self.results / ".doit.json")
+        return doing.difference(book.get(self._task_name(name)), self.inputs(name))
+
+    def made(self, name: str) -> Path:
+        """What a report's stage makes in the work folder: its notebook, or the explorer's page."""
+        return self.work / name / f"{name}.{'html' if name == EXPLORER else 'ipynb'}"
 
     def build(self, reports: Sequence[str], train: bool = True) -> None:
         """Run through doit: training, the notebooks of ``reports`` that need it, nothing else.
@@ -221,11 +250,12 @@ class Pipeline:
             FFError: the first failure, with nothing after it run.
         """
         for name in reports:
-            if name not in self.notebooks:
+            if name not in (*self.notebooks, EXPLORER):
                 raise unknown("report", name, self.notebooks)
+        reports = [*reports, *([EXPLORER] if EXPLORED in reports else [])]
         if not train:
             for name in reports:
-                self.require(name)
+                self.require(EXPLORED if name == EXPLORER else name)
         self._asked = list(reports)
         doing.run(self._doit_tasks(reports, train), self.results / ".doit.json")
 
@@ -251,9 +281,12 @@ class Pipeline:
             "reports": {name: self.inputs(name) for name in names},
             "data": {d: data.fingerprint(d) for d in datasets},
         }
+        explored = [EXPLORER] if EXPLORED in names else []
+        inputs["pages"] = {name: self.inputs(name) for name in explored}
         folder = reports.publish(
             inputs, [self.work / name for name in names], profile=self.profile,
             results=self.results, figures=self.figures,
+            pages={"Latent explorer": self.made(name) for name in explored},
             extra={
                 "command": self.profile.command(command),
                 "seeds": sorted({e.seed for e in self.experiments}),
@@ -267,7 +300,7 @@ class Pipeline:
                     "reported on": [workers.hardware()],
                 },
                 "run_seconds": {r.experiment.name: r.seconds for r in runs},
-                "revision": _revision(self.root),
+                "revision": digests.revision(self.root),
             },
             notify=say, complete=complete,
         )  # fmt: skip
@@ -314,19 +347,6 @@ class Pipeline:
                 f"run `{self.profile.command('train')}`"
             )
 
-    def _require_data(self, pending: Sequence[AnyExperiment]) -> None:
-        """Raises DataError before any work where a data set is missing and cannot be downloaded."""
-        from ffcore import data
-
-        names = sorted({e.dataset for e in pending})
-        for name in names:
-            try:
-                data.load(name, self.data_folder, progress=say)
-            except DataError as error:
-                others = ", ".join(n for n in names if n != name)
-                hint = f"; to train a part of the profile name it, --dataset with one of {others}"
-                raise DataError(f"{error}{hint if others else ''}") from None
-
     @contextmanager
     def _storing(self, total: int, tasks: int) -> Iterator[tuple[Any, Any]]:
         done = 0
@@ -365,10 +385,10 @@ class Pipeline:
             tasks.append(
                 {
                     "name": self._task_name(name),
-                    "actions": [(self.execute, [name])],
-                    "targets": [str(self.work / name / f"{name}.ipynb")],
+                    "actions": [(self.explore, []) if name == EXPLORER else (self.execute, [name])],
+                    "targets": [str(self.made(name))],
                     "task_dep": ["train"] if train else [],
-                    "uptodate": [doing.Inputs(partial(self.inputs, name), name)],
+                    "uptodate": [doing.Inputs(partial(self.inputs, name), f"report {name}")],
                 }
             )
         return tasks
@@ -376,21 +396,3 @@ class Pipeline:
     def _task_name(self, name: str) -> str:
         """A notebook's entry in doit's book: profiles and overrides have entries of their own."""
         return f"notebook:{self.work.name}/{name}"
-
-    def _book(self) -> dict[str, Any]:
-        """What doit noted of each stage's inputs."""
-        try:
-            book = json.loads((self.results / ".doit.json").read_text())
-            return {task: entry["_values_:"].get(doing.Inputs.KEY) for task, entry in book.items()
-                    if "_values_:" in entry}  # fmt: skip
-        except (OSError, ValueError, TypeError, AttributeError):
-            return {}
-
-
-def _revision(root: Path) -> str:
-    """The commit of the checkout, with ``+`` where it has changes; empty without git."""
-    try:
-        command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""

@@ -154,12 +154,12 @@ def observables(
         ``norm_ratio`` median norm of negatives over that of positives, ≥ 0;
         ``norm_auc``, ``goodness_auc`` chance that a positive's norm exceeds a negative's, over all
         units and over the positive ones, and ``negative_auc`` that a negative's over the negative
-        units exceeds a positive's (0.5 without such units); ``positive_floor`` 10 % quantile of positives' norms over
-        their median; ``origin_reach`` 5 % quantile of all norms over their 95 % quantile;
-        ``origin_mixing`` share of positives in the tenth of smallest norms over that in all, ≥ 0;
-        ``polarity_contrast`` negative units' mean share of a latent's energy, in negatives less in
-        positives, ±1;
-        ``label_image_ratio`` variance between an image's labels over that between images, ≥ 0;
+        units exceeds a positive's (0.5 without such units); ``positive_floor`` 10 % quantile of
+        positives' norms over their median; ``origin_reach`` 5 % quantile of all norms over their
+        95 % quantile; ``origin_mixing`` share of positives in the tenth of smallest norms over that
+        in all, ≥ 0; ``polarity_contrast`` negative units' mean share of a latent's energy, in
+        negatives less in positives, ±1; ``label_image_ratio`` variance between an image's labels
+        over that between images, ≥ 0;
         ``same_image_purity``, ``pair_purity``, ``class_purity`` share of neighbours of the same
         image (sampling whole images), (true class, label), class (among positives);
         ``h0_image_gap`` 1 − (bar I)/(bar I − 1) of H0, longest first, on I images: how far they are

@@ -44,6 +44,8 @@ ARROWS = {
     "notebooks": {"catalogue", "cleaning", "digests", "execution", "outputs"},
     "pages": {"catalogue", "outputs"},
     "reports": {"catalogue", "digests", "notebooks", "outputs", "pages"},
+    "explorer": {"config", "plots", "plots_latents", "plots_probability"},
+    "explorer_data": {"rq2", "rq2_topology", "store", "study"},
     "memory": {"config"},
     "planning": {"config", "console", "memory", "sources", "train", "workers"},
     "shipped": {"config", "store"},

@@ -123,18 +123,19 @@ def test_pictures_show_each_kind_of_disagreement_before_a_second_of_any():
 
 def test_words_on_ranks_name_the_network_that_is_furthest_off():
     table = pd.DataFrame([
-        {"measure": "hoyer", "networks": 9, "rank_correlation": 0.99, "low": 0.9, "high": 1.0,
+        {"trained": "all", "measure": "hoyer", "networks": 9, "rank_correlation": 0.99, "low": 0.9, "high": 1.0,
          "median_difference": 0.001},
-        {"measure": "separability", "networks": 9, "rank_correlation": 0.5, "low": 0.1,
+        {"trained": "all", "measure": "separability", "networks": 9, "rank_correlation": 0.5, "low": 0.1,
          "high": 0.8, "median_difference": 0.1},
     ])  # fmt: skip
     measured = pd.DataFrame({
-        "configuration": ["near", "far"], "separability": [0.5, 0.9],
-        "published_separability": [0.5, 0.6], "test_accuracy": [0.9, 0.8],
-        "published_test_accuracy": [0.9, 0.95],
+        "configuration": ["near", "next", "third", "far"], "dataset": "mnist", "whole": True,
+        "separability": [0.5, 0.6, 0.7, 0.9], "published_separability": [0.5, 0.61, 0.72, 0.6],
+        "test_accuracy": [0.9, 0.9, 0.9, 0.8], "published_test_accuracy": [0.9, 0.9, 0.9, 0.95],
     })  # fmt: skip
     text = structure_words.ranks(table, measured)
     assert "1 of 2 measures" in text and "furthest off is far (0.900 here" in text
+    assert "without it the rank correlation is 1.00" in text
     nothing = structure_words.ranks(table.assign(rank_correlation=np.nan), measured)
     assert "no order to compare" in nothing
 
