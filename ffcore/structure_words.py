@@ -41,6 +41,23 @@ def ranks(table: pd.DataFrame, measured: pd.DataFrame) -> str:
     return "\n\n".join(parts)
 
 
+def markdown(table: pd.DataFrame) -> str:
+    """A frame of ``rq2.rank_agreement`` as the table that the README shows."""
+    groups = list(table.groupby("trained", sort=False))
+    heads = [f"rank correlation, {p['networks'].max()} networks {_trained(t)} | median difference"
+             for t, p in groups]  # fmt: skip
+    lines = ["| measure | " + " | ".join(heads) + " |", "|---" * (1 + 2 * len(groups)) + "|"]
+    for measure, part in table.groupby("measure", sort=False):
+        cells = [f"{r['rank_correlation']:.2f} [{r['low']:.2f}, {r['high']:.2f}] | "
+                 f"{r['median_difference']:.3f}" for r in part.to_dict("records")]  # fmt: skip
+        lines.append(f"| {MEASURES[str(measure)]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _trained(name: str) -> str:
+    return "trained as planned" if name == "as planned" else "with those trained in part"
+
+
 def titles(frame: pd.DataFrame, runs: Mapping[str, Run]) -> dict[str, str]:
     """Key → what stands over a prototype's column, in the order of structures."""
     measured = dict(zip(frame.get("key", ()), frame.get("structure", ()), strict=True))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ffcore import published, rq1, verdicts
+from ffcore import contrasts, published, rq1, rq2, structure_words, structures, verdicts
 from ffcore.study import Study
 
 ROOT = Path(__file__).parent.parent
@@ -23,3 +23,25 @@ def test_what_the_readme_says_of_number_formats_is_that_of_the_shipped_networks(
     found = rq1.precisions(Study("paper", results=tmp_path))["difference"]
     words = f"differ by {found.min():+.2f} to {found.max():+.2f} points".replace("-", "−")
     assert words in (ROOT / "README.md").read_text() and len(found) == 4
+
+
+def test_what_the_readme_says_of_latents_is_what_the_shipped_table_says(tmp_path):
+    study, readme = Study("paper", results=tmp_path), (ROOT / "README.md").read_text()
+    found = rq2.structures(study)
+    assert structure_words.markdown(rq2.rank_agreement(rq2.latent_measures(study))) in readme
+    assert rq2.agreement_rate(found) in readme and len(found) >= 128
+    assert structure_words.agreement(structures.agreement(found)) in readme
+    assert structure_words.disagreements(found) in readme
+
+
+def test_the_three_comparisons_in_the_readme_are_those_of_the_shipped_grid(tmp_path):
+    frame = rq1.accuracy(Study("paper", results=tmp_path), level=True)
+    table = contrasts.paired(frame[frame["dataset"] == "mnist"])
+    readme = (ROOT / "README.md").read_text()
+    for row in table.to_dict("records"):
+        ours = f"{row['difference']:+.1f} [{row['low']:.1f}, {row['high']:.1f}]"
+        assert f"{ours} | {row['published_difference']:+.1f} |" in readme
+    rank = contrasts.agreement(frame[frame["dataset"] == "mnist"]).iloc[0]
+    low, high = rank["spearman_low"], rank["spearman_high"]
+    assert f"ρ = {rank['spearman']:.2f} [{low:.2f}, {high:.2f}]" in readme
+    assert len(table) == 3 and (table["pairs"] == 36).all()
