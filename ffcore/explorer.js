@@ -198,7 +198,7 @@
     const few = visible.length - placed.length;
     let text = `${visible.length} of ${all.length} networks shown, ${state.selected.size} selected`;
     if (few) text += `; ${few} without a value on an axis`;
-    if (state.join) text += `; ${joined} lines join those that differ in ${state.join} only`;
+    if (state.join) text += `; ${joined} lines join pairs that differ in ${state.join} only`;
     $("status").textContent = text;
     $("clear").hidden = !state.selected.size;
   }

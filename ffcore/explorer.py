@@ -1,7 +1,7 @@
 """The latent explorer: one interactive page with every network's measures, projection, diagram.
 
-It does the work of the visual application that the paper reads its structures in (Polar-FFA,
-Appendix G). The page is a single file that loads nothing: style, script and data stand in it.
+It does the job of the visual application of Polar-FFA's RQ2. The page is a single file that loads
+nothing: style, scripts and data stand in it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ FILES = {name: Path(__file__).with_name(f"explorer{name}")
 # Label and unit of what can stand on an axis; other numeric columns go by their own names.
 ACCURACY = {"last": ("test accuracy, last epoch", "%"),
             "test_accuracy": ("test accuracy, best epoch", "%")}  # fmt: skip
+# What stands over a column of the table, where that is not the label.
 SHORT = {"last": "last accuracy", "test_accuracy": "best accuracy", "margin": "margin"}
 _UNITS = {"hoyer": "1 is sparse", "neural_usage_hoyer": "1 is one unit",
           "convergence_area": "accuracy × share of epochs",
@@ -139,8 +140,8 @@ def page(
     )
     # Inside a script element only "<" could end it, or begin a comment.
     data = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    parts = {"css": css, "tools": tools, "js": js, "data": data.replace("<", "\\u003c"), "provenance": rows,
-             "banner": escape(f"{label} profile{scale}")}  # fmt: skip
+    parts = {"css": css, "tools": tools, "js": js, "data": data.replace("<", "\\u003c"),
+             "banner": escape(f"{label} profile{scale}"), "provenance": rows}  # fmt: skip
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], html)
 
 

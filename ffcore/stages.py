@@ -281,12 +281,11 @@ class Pipeline:
             "reports": {name: self.inputs(name) for name in names},
             "data": {d: data.fingerprint(d) for d in datasets},
         }
-        explored = [EXPLORER] if EXPLORED in names else []
-        inputs["pages"] = {name: self.inputs(name) for name in explored}
+        pages = {"Latent explorer": self.made(EXPLORER)} if EXPLORED in names else {}
+        inputs["pages"] = {EXPLORER: self.inputs(EXPLORER)} if pages else {}
         folder = reports.publish(
             inputs, [self.work / name for name in names], profile=self.profile,
-            results=self.results, figures=self.figures,
-            pages={"Latent explorer": self.made(name) for name in explored},
+            results=self.results, figures=self.figures, pages=pages,
             extra={
                 "command": self.profile.command(command),
                 "seeds": sorted({e.seed for e in self.experiments}),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
-import torch
 
-from ffcore import data, published, sparsity
+from ffcore import published
 from ffcore.config import SparsityExperiment
-from ffcore.measures import sample_rows
 from ffcore.store import Run
 from ffcore.study import Study
 
@@ -97,25 +94,6 @@ def theorem2(study: Study) -> pd.DataFrame:
                      "verdict": verdict(mean["satisfied"] > claim, _as_claimed(run))}
                 )  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def kappa(points: int = 721) -> tuple[np.ndarray, np.ndarray]:
-    """Angles from 0 to π and κ at each."""
-    theta = torch.linspace(0, torch.pi, points, dtype=torch.float64)
-    return theta.numpy(), sparsity.kappa(theta).numpy()
-
-
-def angles(study: Study, dataset: str, images: int = 600) -> pd.DataFrame:
-    """Angles of all pairs in a sample of training images, as the pixels are scaled: ``pixels``,
-    ``angle`` in radians."""
-    everything = study.dataset(dataset).train_images
-    raw = everything[sample_rows(len(everything), images, seed=0)]
-    upper = torch.triu_indices(len(raw), len(raw), offset=1)
-    parts = [
-        pd.DataFrame({"pixels": name, "angle": sparsity.angles(scale(raw))[*upper].numpy()})
-        for name, scale in (("unit", data.unit), ("standardised", data.normalise))
-    ]
-    return pd.concat(parts, ignore_index=True)
 
 
 def _experiment(run: Run) -> SparsityExperiment:

@@ -8,12 +8,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ffcore import explorer, explorer_data, pages, plots, plots_latents, rq2, rq2_topology, taxonomy
+from ffcore import (
+    explorer,
+    explorer_data,
+    pages,
+    plots,
+    plots_latents,
+    reports,
+    rq2,
+    rq2_topology,
+    taxonomy,
+)
 from ffcore.config import FACTORS
 from ffcore.errors import ConfigError
 from ffcore.study import Study
 from ffcore.workers import Outcome, Task, run_tasks
 from tests import explored
+from tests.test_reports import executed, publish
 
 
 def content(page):
@@ -158,7 +169,8 @@ def test_frames_that_will_not_do_say_what_to_do():
 def test_a_page_in_a_report_has_links_to_its_siblings(page):
     nav = [("Index", "index.html"), ("Latent explorer", "explorer.html")]
     found = pages.with_nav(page, "Latent explorer", nav)
-    assert '<nav><a href="index.html">Index</a><a href="explorer.html" aria-current="page">' in found
+    assert '<nav><a href="index.html">Index</a>' in found
+    assert '<a href="explorer.html" aria-current="page">Latent explorer</a></nav>' in found
     assert len(found) > len(page) and pages.NAV not in found
 
 
@@ -204,3 +216,21 @@ def test_projections_of_the_explorer_are_kept_apart_from_those_of_the_report(stu
     assert study.lacks(lambda: rq2_topology.homology(study, run))
     assert study.profile.rq2.tsne_points > study.profile.rq2.explorer_points
     assert isinstance(explorer_data.diagram(study, run), pd.DataFrame)
+
+
+def test_a_report_version_holds_the_page_and_links_to_it(tmp_path, page):
+    made = tmp_path / "work" / "explorer.html"
+    made.parent.mkdir()
+    made.write_text(page, encoding="utf-8")
+    folder = publish(tmp_path, [executed(tmp_path / "run")], pages={"Latent explorer": made})
+    text = (folder / "explorer.html").read_text()
+    assert 'aria-current="page">Latent explorer</a></nav>' in text
+    assert content(text) == content(page)
+    assert '<a href="explorer.html">Latent explorer</a>' in (folder / "index.html").read_text()
+    assert '<a href="explorer.html">' in (folder / "rq1.html").read_text()
+    assert reports.verify(folder) == []
+    (folder / "explorer.html").write_text("x")
+    assert reports.verify(folder) == ["changed: explorer.html"]
+    made.write_text(explored.page(label="other"), encoding="utf-8")
+    other = publish(tmp_path, [tmp_path / "run/rq1"], pages={"Latent explorer": made})
+    assert other != folder

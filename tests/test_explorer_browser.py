@@ -197,7 +197,7 @@ def test_lines_join_networks_that_differ_in_one_factor(page):
     assert page.locator(".pair").count() == 0
     page.select_option("#join", "probability")
     assert page.locator(".pair").count() == NETWORKS // 3 * 2
-    assert "lines join those that differ in probability only" in status(page)
+    assert "lines join pairs that differ in probability only" in status(page)
     frame = explored.networks()
     ends = page.eval_on_selector_all(".pair", "l => l.map(q => [q.dataset.a, q.dataset.b])")
     for pair in ends:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from ffcore import published, rq1, rq2, theorems, workers
+from ffcore import geometry, published, rq1, rq2, theorems, workers
 from ffcore.config import FACTORS
 from ffcore.errors import StoreError
 from ffcore.store import Store
@@ -134,7 +134,7 @@ def test_agreement_counts_every_network_once_and_stated_families_apart(study):
 
 
 def test_kappa_is_zero_at_the_ends_and_at_a_right_angle():
-    theta, kappa = theorems.kappa(181)
+    theta, kappa = geometry.kappa(181)
     assert abs(kappa[[0, 90, 180]]).max() < 1e-12
     assert (kappa[1:90] > 0).all() and (kappa[91:180] < 0).all()
 

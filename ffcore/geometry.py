@@ -1,0 +1,228 @@
+"""The geometry of Theorem 1 (2311.05667): who pushes whom, which data resist, and where it fails.
+
+In a layer of infinite width datum j pushes the sparsity of datum i by ‖x_j‖² κ(θ_ij) when its
+goodness is lowered: up at an acute angle, down at an obtuse one (``sparsity.kappa``).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ffcore import data, sparsity
+from ffcore.errors import ConfigError
+from ffcore.measures import sample_rows
+from ffcore.study import Study
+
+SCALES = {"unit": data.unit, "standardised": data.normalise}
+# Below 0 as shares of the largest obtuse angle's; at a right angle nothing pushes.
+COSINES = (-1.0, -0.5, -0.2, -0.05, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
+WIDTHS = (64, 256, 1000, 4000)
+REPEATS = 20  # layers drawn a width
+CORNERS = 6  # data of the simplex; their largest obtuse angle has cos θ = −1/5
+
+
+class Influence(NamedTuple):
+    """What the data of a set do to each other's sparsity in a layer of infinite width.
+
+    ``margin`` [N], Σ_j ‖x_j‖² κ(θ_ij) ÷ Σ_j ‖x_j‖²; ``by_class`` [C, C], its part from data of the
+    class of the column, as a mean over the data of the class of the row; ``obtuse`` [C, C], share
+    of their pairs at an obtuse angle.
+    """
+
+    margin: Tensor
+    by_class: Tensor
+    obtuse: Tensor
+
+
+def influence(x: Tensor, labels: Tensor, classes: int, block: int = sparsity.TILE) -> Influence:
+    """Who pushes whom, pair by pair in tiles, so that memory stays at a few tiles.
+
+    Args:
+        x: [N, d]; labels: [N] int64 in [0, classes).
+
+    Raises:
+        ConfigError: a class without data, or data that are all zero.
+    """
+    counts = torch.bincount(labels, minlength=classes).to(x.dtype)
+    energy = x.square().sum(1)
+    if len(counts) > classes or not counts.all() or not energy.all():
+        raise ConfigError(
+            f"{int((counts == 0).sum())} of {classes} classes have no data and "
+            f"{int((energy == 0).sum())} data are zero; angles need data of every class"
+        )
+    unit = torch.nn.functional.normalize(x, dim=1)
+    member = torch.nn.functional.one_hot(labels, classes).to(x.dtype)
+    weighted = member * (energy / energy.sum())[:, None]
+    pushed, obtuse = torch.zeros(len(x), classes), torch.zeros(len(x), classes)
+    for low in range(0, len(x), block):
+        rows = slice(low, low + block)
+        for start in range(0, len(x), block):
+            columns = slice(start, start + block)
+            cosine = (unit[rows] @ unit[columns].T).clamp_(-1, 1)
+            if start == low:
+                cosine.fill_diagonal_(1)  # A_ii = 0, whatever the rounding
+            pushed[rows] += sparsity.kappa(cosine.acos()) @ weighted[columns]
+            obtuse[rows] += (cosine < 0).to(x.dtype) @ member[columns]
+    mean = member / counts
+    return Influence(pushed.sum(1), mean.T @ pushed, (mean.T @ obtuse) / counts)
+
+
+def simplex(corners: int, cosine: float) -> Tensor:
+    """Unit vectors, each pair at the same angle: [corners, corners] float64.
+
+    A negative cosine, at least −1/(corners − 1), makes every pair obtuse. Then κ < 0 for each, and
+    Theorem 1 fails for every datum of the set, in a layer of infinite width, whatever the weights.
+
+    Raises:
+        ConfigError: an angle that so many vectors cannot have.
+    """
+    least = -1 / (corners - 1) if corners > 1 else math.nan
+    if not least - 1e-12 <= cosine < 1:
+        raise ConfigError(
+            f"{corners} vectors cannot all have cos θ = {cosine:g} with each other; choose "
+            f"{least:g} to 1"
+        )
+    gram = torch.full((corners, corners), cosine, dtype=torch.float64)
+    gram.fill_diagonal_(1)
+    values, vectors = torch.linalg.eigh(gram)
+    return vectors * values.clamp_min(0).sqrt()
+
+
+def constructed(seed: int = 0) -> pd.DataFrame:
+    """Theorem 1 on simplices from obtuse to acute, predicted and measured.
+
+    A layer is drawn (Gaussian), the goodness of the whole set lowered by one small step, and
+    sparsity measured before and after, in float64.
+
+    Returns:
+        ``cosine`` of every pair, ``width``, ``repeat``; shares of data ``satisfied`` (finite
+        width), ``satisfied_infinite``, and ``rose``; ``undefined`` of silent data, left out.
+    """
+    rows = []
+    for share in COSINES:
+        cosine = share / (CORNERS - 1) if share < 0 else share
+        x = simplex(CORNERS, cosine)
+        ones = x.new_ones(len(x))
+        limit = sparsity.margin_infinite(x, ones) > 0
+        for width in WIDTHS:
+            for repeat in range(REPEATS):
+                draw = torch.Generator().manual_seed(seed + repeat)
+                weight = torch.randn(width, x.shape[1], generator=draw, dtype=torch.float64)
+                h = (x @ weight.T).relu()
+                after = (x @ (weight - 1e-6 * h.T @ x).T).relu()
+                change = sparsity.sparsity(after) - sparsity.sparsity(h)
+                known = change.isfinite()
+                found = sparsity.theorem1(x, h).satisfied[known].double()
+                rows.append(
+                    {"cosine": cosine, "width": width, "repeat": repeat,
+                     "satisfied": float(found.mean()),
+                     "satisfied_infinite": float(limit.double().mean()),
+                     "rose": float((change[known] > 0).double().mean()),
+                     "undefined": int((~known).sum())}
+                )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def kappa(points: int = 721) -> tuple[np.ndarray, np.ndarray]:
+    """Angles from 0 to π and κ at each."""
+    theta = torch.linspace(0, torch.pi, points, dtype=torch.float64)
+    return theta.numpy(), sparsity.kappa(theta).numpy()
+
+
+def angles(study: Study, dataset: str, images: int = 600) -> pd.DataFrame:
+    """Angles of all pairs in a sample of training images, as the pixels are scaled: ``pixels``,
+    ``angle`` in radians."""
+    everything = study.dataset(dataset).train_images
+    raw = everything[sample_rows(len(everything), images, seed=0)]
+    upper = torch.triu_indices(len(raw), len(raw), offset=1)
+    parts = [
+        pd.DataFrame({"pixels": name, "angle": sparsity.angles(scale(raw))[*upper].numpy()})
+        for name, scale in SCALES.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def by_class(study: Study, dataset: str) -> pd.DataFrame:
+    """``influence`` of the training images of a data set, without labels embedded.
+
+    Returns:
+        ``pixels`` (see SCALES), ``pushed`` and ``pushing`` (classes), ``influence``, ``obtuse``.
+    """
+    frames = []
+    for scale in SCALES:
+        found = _influence(study, dataset, scale)
+        frames.append(found[found["kind"] == "class"].drop(columns=["kind", "index", "margin"])
+                      .assign(pixels=scale))  # fmt: skip
+    return pd.concat(frames, ignore_index=True)
+
+
+def margins(study: Study, dataset: str) -> pd.DataFrame:
+    """Margin of Theorem 1 of every training image: ``pixels``, ``index``, ``margin``, ``label``."""
+    frames = []
+    for scale in SCALES:
+        found = _influence(study, dataset, scale)
+        part = found[found["kind"] == "datum"][["index", "margin", "pushed"]]
+        frames.append(part.rename(columns={"pushed": "label"}).assign(pixels=scale))
+    return pd.concat(frames, ignore_index=True)
+
+
+def summary(study: Study, dataset: str) -> pd.DataFrame:
+    """Shares in percent: ``pixels``, ``data``, ``satisfied`` (Theorem 1, infinite width),
+    ``obtuse`` (pairs), ``smallest`` and ``median`` margin."""
+    rows, pairs = [], by_class(study, dataset)
+    for scale, part in margins(study, dataset).groupby("pixels", sort=False):
+        counts = part.groupby("label").size()
+        found = pairs[pairs["pixels"] == scale]
+        weight = counts.loc[found["pushed"]].to_numpy() * counts.loc[found["pushing"]].to_numpy()
+        rows.append(
+            {"dataset": dataset, "pixels": scale, "data": len(part),
+             "satisfied": 100 * float((part["margin"] > 0).mean()),
+             "obtuse": 100 * float(np.average(found["obtuse"], weights=weight)),
+             "smallest": part["margin"].min(), "median": part["margin"].median()}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def smallest(study: Study, dataset: str, count: int = 16) -> tuple[np.ndarray, list[str]]:
+    """The training images with the smallest margins, standardised pixels: [count, rows, columns]
+    and a line on each."""
+    frame = margins(study, dataset)
+    found = frame[frame["pixels"] == "standardised"].nsmallest(count, "margin")
+    whole = study.dataset(dataset)
+    images = whole.train_images[found["index"].to_numpy()].numpy().reshape(-1, *whole.shape)
+    if images.ndim == 4:  # channels first
+        images = images.mean(axis=1)
+    titles = [f"{r['label']}: {r['margin']:+.3f}" for r in found.to_dict("records")]
+    return images, titles
+
+
+def datasets(study: Study) -> list[str]:
+    """The data sets of a profile's sparsity runs."""
+    return list(dict.fromkeys(e.dataset for e in study.profile.sparsity_runs()))
+
+
+def _influence(study: Study, name: str, scale: str) -> pd.DataFrame:
+    """``influence`` as a frame: rows of ``kind`` class (a pair) and datum (``index``)."""
+
+    def compute() -> pd.DataFrame:
+        dataset = study.dataset(name)
+        found = influence(SCALES[scale](dataset.train_images), dataset.train_labels,
+                          dataset.classes)  # fmt: skip
+        each = np.arange(dataset.classes)
+        pushed, pushing = (g.ravel() for g in np.meshgrid(each, each, indexing="ij"))
+        pairs = pd.DataFrame({"kind": "class", "pushed": pushed, "pushing": pushing,
+                              "influence": found.by_class.ravel().numpy(),
+                              "obtuse": found.obtuse.ravel().numpy()})  # fmt: skip
+        data_ = pd.DataFrame({"kind": "datum", "index": np.arange(len(found.margin)),
+                              "pushed": dataset.train_labels.numpy(),
+                              "margin": found.margin.numpy()})  # fmt: skip
+        return pd.concat([pairs, data_], ignore_index=True)
+
+    inputs = {"dataset": name, "scale": scale, "data": data.fingerprint(name)}
+    return study.cached("influence", inputs, __name__, compute)
