@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ffcore.config import Experiment, build
 from ffcore.errors import ConfigError, StoreError
-from ffcore.store import write_frames
+from ffcore.frames import write_frames
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ffcore.config import Experiment, SparsityExperiment, from_record
 from ffcore.errors import ConfigError, StoreError
+from ffcore.frames import write_frames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -333,31 +334,6 @@ def _facts(path: Path) -> dict[str, Any]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_frames(
-    frames: Mapping[Path, pd.DataFrame], compression: Literal["snappy", "zstd"] = "snappy"
-) -> None:
-    """Write Parquet files so that a reader sees the old one or the new, never a part, and none
-    takes its place before all are written.
-
-    Raises:
-        StoreError: they cannot be written; names them.
-    """
-    building = {path: path.with_suffix(f".{os.getpid()}.tmp") for path in frames}
-    try:
-        for path, temporary in building.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            frames[path].to_parquet(temporary, index=False, compression=compression)
-        for path, temporary in building.items():
-            os.replace(temporary, path)
-    except OSError as error:
-        names = ", ".join(map(str, frames))
-        raise StoreError(f"cannot write {names}: {error.strerror or error}") from None
-    finally:
-        for temporary in building.values():
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 def _alive(pid: str) -> bool:

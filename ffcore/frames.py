@@ -1,0 +1,39 @@
+"""Data frames as Parquet files that are never half-written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ffcore.errors import StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_frames(
+    frames: Mapping[Path, pd.DataFrame], compression: Literal["snappy", "zstd"] = "snappy"
+) -> None:
+    """Write Parquet files so that a reader sees the old one or the new, never a part, and none
+    takes its place before all are written.
+
+    Raises:
+        StoreError: they cannot be written; names them.
+    """
+    building = {path: path.with_suffix(f".{os.getpid()}.tmp") for path in frames}
+    try:
+        for path, temporary in building.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            frames[path].to_parquet(temporary, index=False, compression=compression)
+        for path, temporary in building.items():
+            os.replace(temporary, path)
+    except OSError as error:
+        names = ", ".join(map(str, frames))
+        raise StoreError(f"cannot write {names}: {error.strerror or error}") from None
+    finally:
+        for temporary in building.values():
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
