@@ -37,3 +37,16 @@ def write_frames(
         for temporary in building.values():
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """A frame of ``write_frames``, read by one thread: hundreds of small ones take half the time.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is damaged.
+    """
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(path) as file:
+        return file.read(use_threads=False).to_pandas(use_threads=False)

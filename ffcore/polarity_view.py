@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ffcore import goodness, measures, rq2, taxonomy
+from ffcore import measures, rq2, taxonomy
 from ffcore.config import FACTORS, Experiment
 from ffcore.intervals import t_interval
 from ffcore.store import Run
@@ -84,6 +83,10 @@ def unit_table(found: rq2.Latents, positive_units: int, seed: int = 0) -> pd.Dat
 def group_goodness(h: ArrayLike, experiment: Experiment) -> Floats:
     """Goodness [N] of one group's activations [N, n], as the network is trained: its norm and
     aggregation, and after inhibition where it has any (the mean divides by all n units)."""
+    import torch
+
+    from ffcore import goodness
+
     units = torch.as_tensor(np.asarray(h, dtype=np.float32))[None]
     n = units.shape[-1]
     if experiment.inhibition == "wta":

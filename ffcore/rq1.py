@@ -13,7 +13,6 @@ from ffcore.config import FACTORS, Experiment, Precision
 from ffcore.intervals import t_interval
 from ffcore.records import OWN, SHIPPED, Record, exact
 from ffcore.study import Study, as_published, beside_published
-from ffcore.train import summarise
 
 ACCURACIES = ("best", "last", "selected")
 NOT_RUN = published.NOT_RUN
@@ -145,6 +144,8 @@ def _row(planned: Experiment, record: Record | None, limit: int | None) -> dict[
         return {**row, "origin": NOT_RUN, **lacking, "stopped": False}
     summary = record.summary
     if limit is not None and limit < summary["epochs"]:
+        from ffcore.train import summarise
+
         rows = record.history().head(limit).to_dict("records")
         summary = summarise(rows, record.experiment)
     accuracies = {a: np.nan if summary[a] is None else 100.0 * summary[a] for a in ACCURACIES}

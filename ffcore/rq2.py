@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ffcore import measures, published, taxonomy, topology, train
+from ffcore import measures, published, taxonomy, topology
 from ffcore.config import FACTORS
 from ffcore.intervals import bootstrap_interval, spearman
 from ffcore.records import OWN
@@ -61,6 +61,8 @@ def latents(study: Study, run: Run, seed: int = 0) -> Latents:
 
 
 def _latents(study: Study, run: Run, seed: int) -> Latents:
+    from ffcore import train
+
     experiment = network(run)
     dataset = study.dataset(experiment.dataset)
     rows = measures.sample_rows(len(dataset.test_images), study.profile.rq2.images, seed)

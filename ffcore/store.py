@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ffcore.config import Experiment, SparsityExperiment, from_record
 from ffcore.errors import ConfigError, StoreError
-from ffcore.frames import write_frames
+from ffcore.frames import read_frame, write_frames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -230,15 +230,13 @@ class Store:
             name: what it is; opens the file's name in ``results/cache``.
             inputs: JSON values that determine the frame: checksums, parameters, code digests.
         """
-        import pandas as pd
-
         path = self.cache_path(name, inputs)
         try:
-            return pd.read_parquet(path)
+            return read_frame(path)
         except (OSError, ValueError):
             frame = compute()
         write_frames({path: frame})
-        return pd.read_parquet(path)
+        return read_frame(path)
 
     def cache_path(self, name: str, inputs: Mapping[str, Any]) -> Path:
         """Where ``cached`` keeps a frame, whether it is there or not."""

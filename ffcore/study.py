@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,6 +204,7 @@ class Study:
             return pd.DataFrame()
 
         def alone() -> pd.DataFrame:
+            import_module("torch")  # Only libraries that are loaded can be told to use one thread.
             with threadpool_limits(limits=1):
                 return compute()
 

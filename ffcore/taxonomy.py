@@ -235,7 +235,7 @@ def _judge(rule: Rule, observed: Mapping[str, float]) -> Evidence:
         raise ConfigError(f"no observable {rule.observable!r}; take them from observables()")
     value = float(observed[rule.observable])
     ahead = (value - rule.threshold if rule.sense == "≥" else rule.threshold - value) / rule.span
-    score = -1.0 if np.isnan(value) else float(np.clip(ahead, -1, 1))
+    score = -1.0 if np.isnan(value) else min(1.0, max(-1.0, ahead))
     name = f"{rule.observable} {rule.sense} {rule.threshold:g}"
     return Evidence(name, value, rule.threshold, score >= 0, rule.structure, score)
 
