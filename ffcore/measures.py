@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ffcore.errors import ConfigError
@@ -148,6 +147,8 @@ def tsne(
     a dot (measured). One thread: sums have one order. Perplexity is lowered to (N − 1)/3 for small
     samples. Returns [N, 2] float32, all zero when N < 4 or no two latents differ.
     """
+    from sklearn.manifold import TSNE  # A second that who only reads what is kept need not wait.
+
     h = unit_rows(latents) if normalised else _matrix(latents)
     with threadpool_limits(limits=1):
         x = h.astype(np.float64)

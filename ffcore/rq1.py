@@ -40,12 +40,13 @@ def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFra
     frame = pd.DataFrame(
         [_row(p, r, limits.get(p.dataset)) for p, r in zip(planned, found, strict=True)]
     )
+    frame["comparable"] = [r is not None and as_published(r.planned) for r in found]
     frame = beside_published(frame, published.best_accuracy())
     named = {"last_mean": "published_last", "last_std": "published_last_std",
              "best_mean": "published_best_mean", "best_std": "published_best_std"}  # fmt: skip
     frame = beside_published(frame, published.ten_seeds().rename(columns=named))
     frame["difference"] = frame["best"] - frame["published_best"]
-    comparable = [r is not None and as_published(r.planned) for r in found]
+    comparable = frame.pop("comparable")  # by row: what is put beside also puts data sets together
     cut = contrasts.in_part(frame)
     frame["verdict"] = [
         published.IN_PART if ours and short else _verdict(row, ours)

@@ -45,3 +45,16 @@ def test_the_three_comparisons_in_the_readme_are_those_of_the_shipped_grid(tmp_p
     low, high = rank["spearman_low"], rank["spearman_high"]
     assert f"ρ = {rank['spearman']:.2f} [{low:.2f}, {high:.2f}]" in readme
     assert len(table) == 3 and (table["pairs"] == 36).all()
+
+
+def test_what_the_readme_says_of_fashion_mnist_is_that_of_the_shipped_networks(tmp_path):
+    frame = rq1.accuracy(Study("paper", results=tmp_path))
+    run = frame[(frame["dataset"] == "fashion-mnist") & (frame["epochs_run"] == 50)]
+    near = int((run["difference"].abs() <= 1).sum())
+    rank = run["best"].corr(run["published_best"], method="spearman")
+    readme = (ROOT / "README.md").read_text()
+    assert f"{near} of {len(run)} best accuracies lie within one point" in readme
+    mean = f"{run['difference'].mean():+.2f}".replace("-", "−")
+    assert f"the mean difference is {mean} points, and they rank with ρ = {rank:.2f}" in readme
+    worst = run.loc[run["difference"].abs().idxmax()]
+    assert f"({worst['best']:.1f} against {worst['published_best']:.1f} %)" in readme

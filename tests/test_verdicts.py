@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ffcore import published, verdicts
+from ffcore import published, rq1, verdicts
 from ffcore.study import Study
 from tests.frames import NAN, frame, network, whole_grid
 
@@ -136,3 +136,14 @@ def test_a_command_repeats_what_the_profile_was_called_with():
     command = "python pipeline.py train --profile paper --dataset kmnist --seeds 0 --only rq1"
     assert table["command"].tolist() == [command]
     assert isinstance(table, pd.DataFrame)
+
+
+def test_a_verdict_belongs_to_its_own_network_whatever_the_order_of_data_sets(tmp_path):
+    """The paper profile names MNIST, then others, then MNIST's further seeds."""
+    frame = rq1.accuracy(Study("paper", results=tmp_path))
+    run = frame[(frame["origin"] != published.NOT_RUN) & (frame["epochs_run"] == frame["epochs"])]
+    assert set(run["dataset"]) == {"mnist", "fashion-mnist"}
+    banded = run["published_last"].notna()
+    assert set(run.loc[banded, "verdict"]) <= {published.WITHIN, published.OUTSIDE}
+    assert set(run.loc[~banded, "verdict"]) == {published.ONE_SEED}
+    assert (frame.loc[frame["origin"] == published.NOT_RUN, "verdict"] == published.NOT_RUN).all()
