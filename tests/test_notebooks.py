@@ -52,8 +52,15 @@ def alive(pid):
     return "Z (zombie)" not in Path(f"/proc/{pid}/status").read_text()
 
 
+def kernel_files():
+    return set(Path(tempfile.gettempdir()).glob("ff-*/k.json"))
+
+
+STALE = kernel_files()  # of processes that were killed earlier, or that run now
+
+
 def no_kernel_files_left():
-    return not list(Path(tempfile.gettempdir()).glob("ff-*/k.json"))
+    return kernel_files() <= STALE
 
 
 @pytest.fixture(scope="module")
