@@ -177,7 +177,7 @@ def test_a_profile_of_ones_own_makes_a_report(tmp_path):
 def test_a_run_that_cannot_be_saved_ends_the_training_at_once(tmp_path):
     (tmp_path / "runs").write_text("in the way")
     said = pipeline("train", "--profile", "smoke", "--results", tmp_path, code=1)
-    assert "cannot write the run" in said and "0 of 20 were trained" in said
+    assert "cannot write the run" in said and "0 of 22 were trained" in said
 
 
 def test_clean_leaves_a_folder_alone_that_it_did_not_make(tmp_path):
