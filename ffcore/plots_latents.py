@@ -110,9 +110,12 @@ def against_published(frame: pd.DataFrame) -> Figure:
         axis.set(xlim=ends, ylim=ends, box_aspect=1)
         axis.set_title(title, fontsize=9)
         axis.text(0.04, 0.96, f"r = {rank:.2f}\n{len(part)} networks", transform=axis.transAxes,
-                  va="top", fontsize=7.5)  # fmt: skip
-    figure.supxlabel("published", fontsize=9)
-    figure.supylabel("ours", fontsize=9)
+                  va="top", fontsize=7.5, bbox={"color": "white", "alpha": 0.7, "pad": 1},
+                  zorder=3)  # fmt: skip
+    for axis in axes[-1]:
+        axis.set_xlabel("published")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("ours")
     handles = [plt.Line2D([], [], marker="s", ls="", color=c, label=NAMES[p])
                for p, c in PROBABILITY.items()]  # fmt: skip
     handles += [plt.Line2D([], [], marker=m, ls="", color="0.3", mfc="none", label=UNITS[a])
