@@ -154,7 +154,7 @@ def _rand(a: Integers, b: Integers) -> Floats:
     """Adjusted Rand index of groups a [k] with each row of b [R, k]; [R]."""
     ours = np.eye(a.max() + 1)[a]
     theirs = np.eye(b.max() + 1)[b]
-    pairs = _pairs(np.einsum("ki,rkj->rij", ours, theirs)).sum(axis=(1, 2))
+    pairs = _pairs(ours.T @ theirs).sum(axis=(1, 2))
     first, second = _pairs(ours.sum(axis=0)).sum(), _pairs(theirs.sum(axis=1)).sum(axis=1)
     expected = first * second / max(_pairs(np.array(len(a))), 1)
     room = (first + second) / 2 - expected
