@@ -108,10 +108,7 @@ def against_published(frame: pd.DataFrame) -> Figure:
         axis.plot(ends, ends, color="0.6", lw=0.8, zorder=0)
         rank = float(spearman(pairs[None])[0]) if len(pairs) > 2 else float("nan")
         axis.set(xlim=ends, ylim=ends, box_aspect=1)
-        axis.set_title(title, fontsize=9)
-        axis.text(0.04, 0.96, f"r = {rank:.2f}\n{len(part)} networks", transform=axis.transAxes,
-                  va="top", fontsize=7.5, bbox={"color": "white", "alpha": 0.7, "pad": 1},
-                  zorder=3)  # fmt: skip
+        axis.set_title(f"{title}\nρ = {rank:.2f}, {len(part)} networks", fontsize=8.5)
     for axis in axes[-1]:
         axis.set_xlabel("published")
     for axis in axes[:, 0]:

@@ -70,7 +70,7 @@ def use(frame: pd.DataFrame) -> Figure:
                 dots(axis, place + shift, values, POLARITY[group == "positive"][1], draw, room=0.45)
         axis.set_xticks(range(len(there)), [SHORT[s] for s in there], fontsize=7)
         axis.set_title(title, fontsize=9.5)
-        axis.set_ylim(-0.04, 1.04)
+        axis.set_ylim(-0.04, 1.1)
         axis.grid(axis="y", color="0.94")
     handles = [mark(f"{n} units", "o", c, ms=4) for n, c in POLARITY.values()]
     handles += [mark("mean, 95 % interval", "_", "black")]

@@ -263,6 +263,12 @@ def test_an_interrupted_notebook_leaves_no_report_and_the_next_all_completes(mad
     assert not (tmp_path / "reports" / "latest").exists(), "one report is no complete version"
 
 
+def test_reports_named_twice_or_with_the_explorer_are_made_once(made):
+    where = made[2]
+    twice = ("rq2_taxonomy", "explorer", "rq2_taxonomy")
+    assert "index.html" in pipeline("report", *twice, "--profile", "smoke", *where)
+
+
 def test_a_damaged_book_costs_only_what_it_knew(made):
     results, _, where, _ = made
     (results / ".doit.json").write_text("{bad")
