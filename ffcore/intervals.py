@@ -28,6 +28,14 @@ def t_interval(values: ArrayLike) -> tuple[float, float]:
     return float(x.mean() - half), float(x.mean() + half)
 
 
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """95 % Wilson interval of a share; NaN of nothing."""
+    if not of:
+        return NONE
+    found = stats.binomtest(hits, of).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
 def bootstrap_interval(
     values: ArrayLike, statistic: Statistic | None = None
 ) -> tuple[float, float]:

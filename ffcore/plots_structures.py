@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
+from ffcore.intervals import wilson
 from ffcore.plots import canvas, nothing
 from ffcore.plots_latents import STRUCTURES
 
@@ -82,8 +82,8 @@ def stability(thresholds: pd.DataFrame, samples: pd.DataFrame, seeds: pd.DataFra
     left.set(xlabel="largest change of each threshold (%)", ylim=(-3, 103),
              ylabel="draws that keep the structure (%)")  # fmt: skip
     left.set_title("thresholds moved together")
-    _always(right, samples, -0.12, "o", "other test images")
-    _always(right, seeds, 0.12, "s", "other seeds")
+    _always(right, samples, -0.2, "o", "other test images")
+    _always(right, seeds, 0.2, "s", "other seeds")
     right.set(ylim=(-3, 103), ylabel="networks that keep the structure (%)",
               xlim=(-0.6, len(STRUCTURES) - 0.4))  # fmt: skip
     right.set_xticks(range(len(STRUCTURES)), [_short(n) for n, _ in STRUCTURES.values()],
@@ -105,11 +105,11 @@ def _always(axis: Axes, frame: pd.DataFrame, shift: float, marker: str, name: st
             continue
         hits = int((part["kept"] == 1).sum())
         share = 100 * hits / len(part)
-        low, high = binomtest(hits, len(part)).proportion_ci(method="wilson")
+        low, high = wilson(hits, len(part))
         axis.errorbar(place + shift, share, [[share - 100 * low], [100 * high - share]],
                       marker=marker, ms=5, color=colour, capsize=2, lw=1.2)  # fmt: skip
-        axis.annotate(f"{hits}/{len(part)}", (place + shift, share), fontsize=6, color="0.3",
-                      textcoords="offset points", xytext=(5, 2))  # fmt: skip
+        axis.annotate(f"{hits}/{len(part)}", (place + shift, 100 * low), fontsize=6, color="0.3",
+                      textcoords="offset points", xytext=(0, -4), ha="center", va="top")  # fmt: skip
 
 
 def _short(name: str) -> str:

@@ -7,11 +7,10 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ffcore import measures, published, taxonomy, topology
 from ffcore.config import FACTORS
-from ffcore.intervals import bootstrap_interval, spearman
+from ffcore.intervals import bootstrap_interval, spearman, wilson
 from ffcore.records import OWN
 from ffcore.store import Run
 from ffcore.study import Study, beside_published, identity, network
@@ -175,7 +174,7 @@ def agreement_rate(frame: pd.DataFrame) -> str:
         if part.empty:
             continue
         hits = int((part["structure"] == part["family"]).sum())
-        low, high = stats.binomtest(hits, len(part)).proportion_ci(method="wilson")
+        low, high = wilson(hits, len(part))
         parts.append(
             f"{hits} of {len(part)} networks ({100 * hits / len(part):.0f} %, interval "
             f"{100 * low:.0f} to {100 * high:.0f} %) whose family is one {what}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ffcore import rq2, taxonomy
+from ffcore.intervals import wilson
 from ffcore.study import Study
 
 # Thresholds were set while looking at these networks; all others are held out.
@@ -77,7 +77,7 @@ def agreement(frame: pd.DataFrame) -> pd.DataFrame:
         for name, some in (("all", part), ("layer 1 learned", part[learned(part)])):
             if len(some):
                 hits = int((some["structure"] == some["family"]).sum())
-                low, high = stats.binomtest(hits, len(some)).proportion_ci(method="wilson")
+                low, high = wilson(hits, len(some))
                 rows.append({"dataset": dataset, "role": role, "learned": name,
                              "networks": len(some), "agree": hits, "share": hits / len(some),
                              "low": low, "high": high})  # fmt: skip
