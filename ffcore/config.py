@@ -168,7 +168,8 @@ class Experiment(Record):
 
 
 class SparsityExperiment(Record):
-    """One ReLU layer whose every checked step is measured (sparsity theory, Theorems 1 and 2).
+    """Layers of which every step is measured (sparsity theory, Theorems 1 and 2); one ReLU layer
+    trained by SGD on the difference of goodness is the paper's.
 
     The step size is ``rate / width`` for SGD, as the theory has it, and ``rate`` for Adam.
     """
@@ -178,12 +179,17 @@ class SparsityExperiment(Record):
 
     dataset: str = Field(description="name of a data set, see ffcore.data")
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="rule of the step")
-    loss: Literal["difference", "logistic"] = Field(
-        "difference", description="G(H⁻) − G(H⁺), or the logistic loss on G − θ"
+    loss: Literal["difference", "logistic", "polar-sigmoid", "polar-symmetric"] = Field(
+        "difference", description="G(H⁻) − G(H⁺), the logistic loss on G − θ, or Polar-FFA's"
     )
-    width: Positive = Field(1000, description="units n of the layer")
+    activation: Activation = Field("relu", description="nonlinearity of every layer")
+    width: Positive = Field(1000, description="units n of each layer")
+    layers: Positive = Field(1, description="layers, each trained on what the one before passes on")
     rate: float = Field(0.1, gt=0, description="step size: rate/n for SGD, rate itself for Adam")
-    theta: float = Field(2.0, description="threshold of the logistic loss, in units of goodness")
+    theta: float = Field(2.0, description="threshold on goodness, of logistic and polar-sigmoid")
+    negatives: Literal["wrong", "hardest", "hybrid", "noise"] = Field(
+        "wrong", description="a uniform wrong label, that of the highest score, or another image"
+    )
     pixels: Literal["standardised", "unit"] = Field(
         "unit", description="(x − 0.1307)/0.3081, or x in [0, 1]"
     )
@@ -191,7 +197,9 @@ class SparsityExperiment(Record):
     label_size: Positive = Field(100, description="length of an appended label pattern")
     label_density: float = Field(0.1, gt=0, lt=1, description="share of ones in a label pattern")
     batch_size: Positive = Field(512, description="images a step")
-    epochs: Positive = Field(10, description="passes over the training images")
+    batch_classes: int = Field(0, ge=0, description="classes in each batch; 0 for all")
+    images: int = Field(0, ge=0, description="training images, drawn at random; 0 for all")
+    epochs: int = Field(10, ge=0, description="passes over the training images; 0 for none")
 
 
 def make_experiment(**values: Any) -> Experiment:

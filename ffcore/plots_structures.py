@@ -108,8 +108,9 @@ def _always(axis: Axes, frame: pd.DataFrame, shift: float, marker: str, name: st
         low, high = wilson(hits, len(part))
         axis.errorbar(place + shift, share, [[share - 100 * low], [100 * high - share]],
                       marker=marker, ms=5, color=colour, capsize=2, lw=1.2)  # fmt: skip
-        axis.annotate(f"{hits}/{len(part)}", (place + shift, 100 * low), fontsize=6, color="0.3",
-                      textcoords="offset points", xytext=(0, -4), ha="center", va="top")  # fmt: skip
+        axis.annotate(f"{hits}/{len(part)}", (place + shift, 100 * low), xytext=(0, -4),
+                      textcoords="offset points", ha="center", va="top", fontsize=6,
+                      color="0.3")  # fmt: skip
 
 
 def _short(name: str) -> str:

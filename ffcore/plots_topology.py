@@ -178,8 +178,9 @@ def images(h0: np.ndarray, h1: np.ndarray, structures: list[str]) -> Figure:
         upper.set(xlim=(0, 1), ylim=(0, None), yticks=[])
         upper.set_xlabel("lifetime / longest", fontsize=7.5)
         upper.set_title(SHORT[structure], fontsize=8.5, loc="center")
-        picture = lower.imshow((h1[column].clip(min=0) / top).T ** 0.5, origin="lower", cmap="cividis",
-                               vmin=0, vmax=1, aspect="auto", extent=(0, 1, 0, 1))  # fmt: skip
+        roots = (h1[column].clip(min=0) / top).T ** 0.5
+        picture = lower.imshow(roots, origin="lower", cmap="cividis", vmin=0,
+                               vmax=1, aspect="auto", extent=(0, 1, 0, 1))  # fmt: skip
         lower.set_xlabel("birth / range", fontsize=7.5)
         for axis in (upper, lower):
             axis.set_xticks([0, 0.5, 1], ["0", "½", "1"], fontsize=7)

@@ -114,6 +114,35 @@ class Propositions(BaseModel):
     repeats: int = Field(20, ge=2, description="draws of the weights")
 
 
+class Sparsity(BaseModel):
+    """A sparsity study: one run, and one more for each value of each setting that it varies."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    part: Literal["theorems", "conditions"] = Field(
+        "theorems", description="the report that shows its base beside the published claims"
+    )
+    vary: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+
+    @property
+    def base(self) -> SparsityExperiment:
+        """The run that nothing is varied in."""
+        return self._make({})
+
+    def experiments(self) -> list[SparsityExperiment]:
+        """The base, then each variation of it, one setting at a time."""
+        return [self.base, *(e for setting in self.vary for e in self.varied(setting))]
+
+    def varied(self, setting: str) -> list[SparsityExperiment]:
+        """The runs that differ from the base in one setting."""
+        if setting not in SparsityExperiment.model_fields:
+            raise unknown("setting to vary", setting, SparsityExperiment.model_fields)
+        return [self._make({setting: value}) for value in self.vary[setting]]
+
+    def _make(self, changes: dict[str, Any]) -> SparsityExperiment:
+        values = {**(self.model_extra or {}), **changes}
+        return build(SparsityExperiment, values)
+
+
 class Profile(BaseModel):
     """A whole report: which networks, how many latents, which sparsity studies."""
 
@@ -129,7 +158,7 @@ class Profile(BaseModel):
     choices: tuple[Choices, ...] = Field((), description="what the papers leave open")
     rq2: Latents = Latents()
     propositions: Propositions = Propositions()
-    sparsity: tuple[dict[str, Any], ...] = Field(min_length=1)
+    sparsity: tuple[Sparsity, ...] = Field(min_length=1)
     changes: dict[str, Any] = Field(default_factory=dict, description="command-line overrides")
     source: str = Field("", description="what --profile was given: a name, or a file's path")
 
@@ -163,7 +192,7 @@ class Profile(BaseModel):
 
     def sparsity_runs(self) -> list[SparsityExperiment]:
         """Every sparsity study of the profile once."""
-        return list(dict.fromkeys(build(SparsityExperiment, s) for s in self.sparsity))
+        return list(dict.fromkeys(e for study in self.sparsity for e in study.experiments()))
 
 
 def make_profile(
@@ -226,11 +255,14 @@ def _override(values: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, An
         changed[part] = [{**g, "settings": {**g.get("settings", {}), **settings}} for g in grids]
     studies = list(values["sparsity"])
     if dataset is not None:
-        studies = [s for s in studies if s["dataset"] == dataset] or studies
+        studies = [s for s in studies if s.get("dataset") == dataset] or studies
         studies = [{**s, "dataset": dataset} for s in studies]
     if seeds is not None:
         studies = [{**s, "seed": seed} for s in studies for seed in seeds]
-    studies = [{**s, **{k: v for k, v in settings.items() if k == "epochs"}} for s in studies]
+    if "epochs" in settings:
+        # A study of the initial layer stays one.
+        longer = {"epochs": settings["epochs"]}
+        studies = [s if s.get("epochs") == 0 else {**s, **longer} for s in studies]
     changed["sparsity"] = studies
     if "epochs" in wanted or wanted.get("dataset", next(iter(usual))) not in usual:
         changed["paper_scale"] = False

@@ -7,8 +7,14 @@ no mask entry switches, log(‖h_i‖₁/‖h_i‖₂) falls at the rate
     margin_i = m_i·v_i/‖h_i‖₁ − h_i·v_i/‖h_i‖₂² = Σ_j s_j A_ij,
 
 and Hoyer's sparsity rises exactly when that is positive. A_ii = 0: a datum's own goodness only
-scales its latent. The theorems put s_j = +1 on data whose goodness is lowered and −1 on data whose
-goodness is raised; s_j = ∂L/∂G_j keeps the inequality exact to first order for every other loss.
+scales its latent. With another activation φ a step moves pre-activations along
+v_i = Σ_j s_j (x_i·x_j) φ'(z_j) h_j, and the margin is
+
+    margin_i = Σ_p φ'(z_ip) v_ip (sgn(h_ip)/‖h_i‖₁ − h_ip/‖h_i‖₂²),
+
+with ReLU's as the case φ' = m; then A_ii is not zero. The theorems put s_j = +1 on data whose
+goodness is lowered and −1 on data whose goodness is raised; s_j = ∂L/∂G_j keeps the inequality
+exact to first order for every other loss.
 
 A latent that is all zero has no sparsity, so its row is NaN: count such rows, do not hide them.
 """
@@ -48,51 +54,56 @@ def sparsity(h: Tensor) -> Tensor:
     return (root - h.abs().sum(-1) / torch.linalg.vector_norm(h, dim=-1)) / (root - 1)
 
 
-def slope(h: Tensor) -> Tensor:
-    """Derivative of log(‖h‖₁/‖h‖₂) by the pre-activations of a ReLU layer, m/‖h‖₁ − h/‖h‖₂².
+def slope(h: Tensor, derivative: Tensor | None = None) -> Tensor:
+    """Derivative of log(‖h‖₁/‖h‖₂) by pre-activations, (sgn(h)/‖h‖₁ − h/‖h‖₂²) · φ'(z).
 
     Args:
-        h: [B, n], non-negative latents.
+        h: [B, n], latents of any activation φ that has a derivative.
+        derivative: [B, n], φ'(z); None for ReLU, where sgn(h) is the mask and holds it.
 
     Returns:
         [B, n]; NaN in a row where h is zero. ``margin`` is its product with v, row by row.
     """
-    mask = h.sign()  # of what is not negative: faster than a comparison
-    return mask.div_(h.sum(-1, keepdim=True)).sub_(h / _dot(h, h)[:, None])
+    size = h.sum(-1, keepdim=True) if derivative is None else h.abs().sum(-1, keepdim=True)
+    found = h.sign().div_(size).sub_(h / dot(h, h)[:, None])
+    return found if derivative is None else found.mul_(derivative)
 
 
-def fall(h: Tensor, v: Tensor) -> Tensor:
+def fall(h: Tensor, v: Tensor, derivative: Tensor | None = None) -> Tensor:
     """Rate [B] at which log(‖h‖₁/‖h‖₂) falls as pre-activations move along −v [B, n], by slope."""
-    return _dot(slope(h), v)
+    return dot(slope(h, derivative), v)
 
 
-def first_order(h: Tensor, change: Tensor) -> Tensor:
+def first_order(h: Tensor, change: Tensor, derivative: Tensor | None = None) -> Tensor:
     """First-order change [B] of ``sparsity(h)`` as pre-activations change by ``change`` [B, n]."""
     root = _root(h.shape[-1])
-    return (sparsity(h) - root / (root - 1)) * _dot(slope(h), change)
+    return (sparsity(h) - root / (root - 1)) * dot(slope(h, derivative), change)
 
 
-def margin(x: Tensor, h: Tensor, signs: Tensor) -> Tensor:
+def margin(x: Tensor, h: Tensor, signs: Tensor, derivative: Tensor | None = None) -> Tensor:
     """Σ_j s_j A_ij of every datum of a batch, the quantity whose sign both theorems predict from.
 
-    Either K = XXᵀ (without its diagonal, as A_ii = 0) then K diag(s) H, or Hᵀ diag(s) X then its
-    product with X: whichever costs fewer operations, min(B²(d+n), 2Bdn).
+    Either K = XXᵀ then K diag(s) H, or Hᵀ diag(s) X then its product with X: whichever costs fewer
+    operations, min(B²(d+n), 2Bdn).
 
     Args:
         x: [B, d], inputs of the layer.
         h: [B, n], its latents.
         signs: [B], +1 lowers and −1 raises the goodness of a datum; any real ∂L/∂G_j may stand.
+        derivative: as in ``slope``.
 
     Returns:
         [B]; NaN where h is zero.
     """
     (count, size), width = x.shape, h.shape[-1]
-    weighted = signs.to(h.dtype)[:, None] * h
+    weighted = signs.to(h.dtype)[:, None] * (h if derivative is None else h * derivative)
     if count * (size + width) <= 2 * size * width:
-        v = (x @ x.T).fill_diagonal_(0) @ weighted
+        products = x @ x.T
+        # With ReLU A_ii = 0, and its rounding would count as much as a small margin.
+        v = (products.fill_diagonal_(0) if derivative is None else products) @ weighted
     else:
         v = x @ (weighted.T @ x).T
-    return fall(h, v)
+    return fall(h, v, derivative)
 
 
 def theorem1(x: Tensor, h: Tensor) -> Check:
@@ -210,6 +221,21 @@ def assumptions(
     }
 
 
+def gaussian_distance(weight: Tensor, most: int = 100_000) -> float:
+    """Kolmogorov–Smirnov distance between weights [n, d] times √d and a standard normal, times the
+    root of the number of weights looked at: above 1.63 a sample of one would be 1 in 100.
+
+    Args:
+        most: weights to look at, evenly spread.
+    """
+    flat = weight.detach().flatten()
+    flat = flat[:: max(1, len(flat) // most)].double().cpu() * math.sqrt(weight.shape[1])
+    expected = torch.special.ndtr(flat.sort().values)
+    ranks = torch.arange(len(flat) + 1, dtype=torch.float64) / len(flat)
+    furthest = torch.maximum(ranks[1:] - expected, expected - ranks[:-1]).max()
+    return float(furthest) * math.sqrt(len(flat))
+
+
 def similarity(x_pos: Tensor, x_neg: Tensor) -> dict[str, float]:
     """How alike the data of a batch are. Args as in ``assumptions``.
 
@@ -227,6 +253,11 @@ def similarity(x_pos: Tensor, x_neg: Tensor) -> dict[str, float]:
     }
 
 
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Products of the rows of a and b [B, n], summed: [B]."""
+    return torch.linalg.vecdot(a, b)
+
+
 def _check(values: Tensor) -> Check:
     return Check(values > 0, values)
 
@@ -237,10 +268,6 @@ def _kappa(cosine: Tensor, sine: Tensor, theta: Tensor) -> Tensor:
 
 def _unit(x: Tensor) -> Tensor:
     return torch.nn.functional.normalize(x, dim=1)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(-1)
 
 
 def _root(width: int) -> float:

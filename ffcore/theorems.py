@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from ffcore import published
 from ffcore.config import SparsityExperiment
+from ffcore.intervals import wilson
+from ffcore.sparsity_book import KEYS
 from ffcore.store import Run
 from ffcore.study import Study
 
 HOLDS, FAILS = "holds", "does not hold"
 ELSEWHERE = " here, not comparable"  # the published claim is of MNIST, with G(H⁻) − G(H⁺) and SGD
+LOSSES = {
+    "difference": "G(H⁻) − G(H⁺)",
+    "logistic": "logistic",
+    "polar-sigmoid": "Polar-FFA, sigmoid",
+    "polar-symmetric": "Polar-FFA, symmetric",
+}
+BINS = 12  # groups of equal size by predicted change
+SMALL = 99.0  # percent of data for which prediction and outcome agree at a small step
+SIMILAR = 0.95  # mean cosine from which a batch's inputs count as too alike
+PAIRED = 0.99  # mean cosine from which positives and their negatives count as too alike
+UNLIKELY = 1.63  # of ``sparsity.gaussian_distance``: 1 of 100 samples of a Gaussian is beyond
+
+
+def runs(study: Study, part: str = "theorems") -> list[Run]:
+    """The stored runs that nothing is varied in, of the studies of a part of the profile."""
+    bases = {s.base for s in study.profile.sparsity if s.part == part}
+    return [r for r in study.sparsity_runs if r.experiment in bases]
 
 
 def epochs(study: Study) -> pd.DataFrame:
     """One row a study, epoch, theorem, side and quantity, see ``sparsity_runs.SparsityResult``."""
-    parts = [r.table("epochs").assign(study=label(r), dataset=r.experiment.dataset)
-             for r in study.sparsity_runs]  # fmt: skip
-    return pd.concat(parts, ignore_index=True)
+    return _tables(runs(study), "epochs")
 
 
 def samples(study: Study) -> pd.DataFrame:
     """One row a study, epoch, theorem, side and datum of the sample that was followed."""
-    parts = [r.table("samples").assign(study=label(r)) for r in study.sparsity_runs]
-    return pd.concat(parts, ignore_index=True)
+    return _tables(runs(study), "samples")
+
+
+def curves(study: Study) -> pd.DataFrame:
+    """One row a study, epoch, theorem, side and size of a step, see ``SparsityResult.curve``;
+    ``when``: before training, or in the last epoch."""
+    frame = _tables(runs(study), "curve")
+    last = frame.groupby("study")["epoch"].transform("max")
+    frame["when"] = np.where(frame["epoch"] == 0, "before training", "last epoch")
+    return frame[(frame["epoch"] == 0) | (frame["epoch"] == last)]
+
+
+def experiment(run: Run) -> SparsityExperiment:
+    """What a sparsity run is of."""
+    assert isinstance(run.experiment, SparsityExperiment)
+    return run.experiment
 
 
 def label(run: Run) -> str:
-    """A study in a few words: optimiser, loss, and seed where it is not 0."""
-    e = _experiment(run)
+    """A study in a few words: data set, loss, step, and what is not the default."""
+    e = experiment(run)
     step = f"SGD, {e.rate:g}/n" if e.optimizer == "sgd" else f"Adam, {e.rate:g}"
-    loss = "G(H⁻) − G(H⁺)" if e.loss == "difference" else "logistic"
     named = ("dataset", "optimizer", "loss", "rate", "epochs")
-    rest = [f"{k} {v}" for k, v in sorted(e.settings.items()) if k not in named]
-    return ", ".join([f"{e.dataset}: {loss}", step, *rest])
+    rest = [f"{k.replace('_', ' ')} {v}" for k, v in sorted(e.settings.items()) if k not in named]
+    return ", ".join([f"{e.dataset}: {LOSSES[e.loss]}", step, *rest])
 
 
 def verdict(holds: bool, comparable: bool) -> str:
@@ -43,73 +74,169 @@ def verdict(holds: bool, comparable: bool) -> str:
 
 def theorem1(study: Study) -> pd.DataFrame:
     """Theorem 1 at initialisation: shares in percent of the training images, and the verdict on
-    the published claim.
+    the published claim; every width, scale of pixels and seed of the profile's ReLU layers.
 
-    The initial layer does not know the loss: studies that share all else share a row.
+    The initial layer does not know the loss: runs that share all else share a row.
 
     Returns:
-        ``setup``, ``data``, ``finite_width`` and ``infinite_width`` (satisfied), ``rose`` (sparsity
-        measured after the step), ``agreement`` of prediction and outcome, ``published``,
+        ``setup``, ``dataset``, ``width``, ``data``, ``finite_width`` and ``infinite_width``
+        (satisfied), ``low`` and ``high`` (95 % Wilson interval of ``finite_width``), ``rose``
+        (sparsity measured after the step), ``agreement`` of prediction and outcome, ``published``,
         ``verdict``.
     """
     claim = published.figures()["claims"]["theorem1_share"]["value"]
-    rows = {}
+    rows: dict[str, dict[str, object]] = {}
     for run in study.sparsity_runs:
-        e = _experiment(run)
-        setup = f"{e.dataset}, width {e.width}, {e.pixels} pixels, {e.label_embedding} label"
-        setup += f", batches of {e.batch_size}, seed {e.seed}"
-        if setup in rows:
+        e = experiment(run)
+        if e.activation != "relu" or e.batch_classes or e.images:
             continue
-        wide = _wide(run, epoch=0)
-        first = wide[wide["theorem"] == 1].iloc[0]
+        setup = f"{e.pixels} pixels, {e.label_embedding} label, batches of {e.batch_size}, "
+        setup += f"seed {e.seed}"
+        named = f"{e.dataset}, width {e.width}, {setup}"
+        if named in rows:
+            continue
+        first = _wide(run, epoch=0).query("theorem == 1").iloc[0]
+        count = len(study.dataset(e.dataset).train_images)
+        defined = round(count * (1 - first["undefined"]))
+        low, high = wilson(round(first["satisfied"] * defined), defined)
         both = min(first["satisfied"], first["satisfied_infinite"])
-        rows[setup] = (
-            {"setup": setup, "data": len(study.dataset(run.experiment.dataset).train_images),
-             "finite_width": 100 * first["satisfied"],
+        rows[named] = (
+            {"dataset": e.dataset, "width": e.width, "setup": setup, "data": count,
+             "finite_width": 100 * first["satisfied"], "low": 100 * low, "high": 100 * high,
              "infinite_width": 100 * first["satisfied_infinite"], "rose": 100 * first["rose"],
              "agreement": 100 * first["agreement"], "published": claim,
              "verdict": verdict(100 * both >= claim, e.dataset == "mnist")}
         )  # fmt: skip
-    return pd.DataFrame(list(rows.values()))
+    return pd.DataFrame(list(rows.values())).sort_values(
+        ["dataset", "setup", "width"], ignore_index=True
+    )
 
 
 def theorem2(study: Study) -> pd.DataFrame:
     """Theorem 2: shares in percent, at initialisation and as the mean over the training epochs.
 
     Returns:
-        ``study``, ``side``, ``when``, ``satisfied``, ``rose``, ``agreement``, ``published``,
-        ``verdict``.
+        ``study``, ``side``, ``when``, ``satisfied``, ``rose``, ``agreement``, ``least`` (satisfied
+        in the worst of these epochs), ``published``, ``verdict``.
     """
     claim = published.figures()["claims"]["theorem2_share"]["value"]
     rows = []
-    for run in study.sparsity_runs:
+    for run in runs(study):
         wide = _wide(run)
         for side in ("positive", "negative"):
             part = wide[(wide["theorem"] == 2) & (wide["side"] == side)]
             spans = {"initial": part[part["epoch"] == 0], "training": part[part["epoch"] > 0]}
             for when, span in spans.items():
+                if span.empty:
+                    continue
                 mean = 100 * span[["satisfied", "rose", "agreement"]].mean()
                 rows.append(
-                    {"study": label(run), "side": side, "when": when, **mean, "published": claim,
-                     "verdict": verdict(mean["satisfied"] > claim, _as_claimed(run))}
+                    {"study": label(run), "side": side, "when": when, **mean,
+                     "least": 100 * span["satisfied"].min(), "published": claim,
+                     "verdict": verdict(mean["satisfied"] > claim, as_claimed(run))}
                 )  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _experiment(run: Run) -> SparsityExperiment:
-    assert isinstance(run.experiment, SparsityExperiment)
-    return run.experiment
+def mistakes(samples: pd.DataFrame) -> pd.DataFrame:
+    """How often prediction and outcome disagree, by the size of the predicted change.
+
+    Args:
+        samples: ``side``, ``first_order``, ``agreement``, ``switched``.
+
+    Returns:
+        For each ``side`` and ``units`` (whether the step switched some of the datum's units), in
+        groups of equal size by |first_order|: ``size`` (median), ``wrong`` in percent with ``low``
+        and ``high`` (95 % Wilson), ``data``.
+    """
+    known = samples.dropna(subset=["agreement", "first_order"])
+    units = np.where(known["switched"] > 0, "some switched", "none switched")
+    known = known.assign(size=known["first_order"].abs(), units=units)
+    rows = []
+    for (side, units), part in known.groupby(["side", "units"], sort=False):
+        groups = pd.qcut(part["size"].rank(method="first"), min(BINS, len(part)), labels=False)
+        for _, some in part.groupby(groups):
+            wrong = int((some["agreement"] == 0).sum())
+            low, high = wilson(wrong, len(some))
+            rows.append(
+                {"side": side, "units": units, "size": some["size"].median(), "data": len(some),
+                 "wrong": 100 * wrong / len(some), "low": 100 * low, "high": 100 * high}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
 
 
-def _as_claimed(run: Run) -> bool:
-    e = _experiment(run)
-    return (e.dataset, e.loss, e.optimizer) == ("mnist", "difference", "sgd")
+def small_step(curves: pd.DataFrame) -> pd.DataFrame:
+    """The largest step at which prediction and outcome agree for SMALL percent of data.
+
+    Args:
+        curves: of ``curves``.
+
+    Returns:
+        ``study``, ``when``, ``theorem``, ``side``: ``rate`` (times 1/n), up to which every smaller
+        one agrees so, NaN where none does; ``agreement`` there and ``best``, in percent.
+    """
+    rows = []
+    keys = ["study", "when", "layer", "theorem", "side"]
+    for key, part in curves.groupby(keys, sort=False):
+        part = part.sort_values("rate")
+        holds = (100 * part["agreement"] >= SMALL).cummin()
+        last = part[holds].tail(1)
+        rows.append(
+            {**dict(zip(keys, key, strict=True)),
+             "rate": last["rate"].iloc[0] if len(last) else np.nan,
+             "agreement": 100 * last["agreement"].iloc[0] if len(last) else np.nan,
+             "best": 100 * part["agreement"].max()}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def assumptions(study: Study) -> pd.DataFrame:
+    """What the theorems assume, checked on each run that nothing is varied in.
+
+    Returns:
+        ``study``, ``assumption``, ``value``, ``passed``. Shares are in percent; ``value`` is the
+        worst epoch's mean.
+    """
+    rows = []
+    for run in runs(study):
+        e, frame = experiment(run), run.table("epochs")
+        worst = frame.groupby("quantity")["value"].max()
+        sgd = e.optimizer == "sgd"
+        checks = [
+            ("no pre-activation is zero (%)", 100 * worst["zero_preactivations"],
+             worst["zero_preactivations"] == 0),
+            ("a step switches no unit (%)", 100 * worst["switched"], worst["switched"] == 0),
+            ("learning rate is O(1/n): rate × n", worst["rate_times_width"], sgd),
+            ("weights are Gaussian: distance", run.summary["gaussian_distance"],
+             run.summary["gaussian_distance"] < UNLIKELY),
+            ("positives differ from negatives (% equal)", 100 * worst["identical"],
+             worst["identical"] == 0),
+            (f"… and are not too similar: cosine < {PAIRED:g}", worst["pair_cosine"],
+             worst["pair_cosine"] < PAIRED),
+            (f"batches are diverse: cosine < {SIMILAR:g}", worst.get("batch_cosine", np.nan),
+             worst.get("batch_cosine", np.nan) < SIMILAR),
+        ]  # fmt: skip
+        rows += [{"study": label(run), "assumption": name, "value": value, "passed": bool(passed)}
+                 for name, value, passed in checks]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def as_claimed(run: Run) -> bool:
+    """Whether a run is under the conditions of the published claim on training."""
+    e = experiment(run)
+    return (e.dataset, e.loss, e.optimizer, e.activation, e.layers, e.negatives) == (
+        "mnist", "difference", "sgd", "relu", 1, "wrong",
+    )  # fmt: skip
+
+
+def _tables(found: list[Run], name: str) -> pd.DataFrame:
+    parts = [r.table(name).assign(study=label(r), dataset=r.experiment.dataset) for r in found]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _wide(run: Run, epoch: int | None = None) -> pd.DataFrame:
-    """A run's epochs with a column a quantity."""
-    frame = run.table("epochs")
+    """A run's epochs with a column a quantity; layer 1."""
+    frame = run.table("epochs").query("layer == 1")
     if epoch is not None:
         frame = frame[frame["epoch"] == epoch]
-    keys = ["epoch", "theorem", "side"]
-    return frame.pivot(index=keys, columns="quantity", values="value").reset_index()
+    return frame.pivot(index=KEYS, columns="quantity", values="value").reset_index()

@@ -23,8 +23,10 @@ from ffcore.config import Experiment, SparsityExperiment
 
 NETWORK_CODE = ("ffcore.data", "ffcore.formats", "ffcore.goodness", "ffcore.labels",
                 "ffcore.network", "ffcore.train")  # fmt: skip
-SPARSITY_CODE = ("ffcore.data", "ffcore.formats", "ffcore.labels", "ffcore.sparsity",
-                 "ffcore.sparsity_runs")  # fmt: skip
+SPARSITY_CODE = ("ffcore.data", "ffcore.formats", "ffcore.goodness", "ffcore.labels",
+                 "ffcore.sparsity", "ffcore.sparsity_book", "ffcore.sparsity_losses",
+                 "ffcore.sparsity_pairs", "ffcore.sparsity_runs",
+                 "ffcore.sparsity_steps")  # fmt: skip
 PACKAGES = ("numpy", "pandas", "pyarrow", "safetensors", "torch")
 GRACE = 2.0  # seconds that workers have to stop by themselves
 POLL = 0.2  # seconds between looks at the workers' messages
@@ -192,7 +194,8 @@ def _perform(task: Task, tell: Callable[[Note], None]) -> Iterator[Outcome]:
             tell(Note(name, epoch, epochs, text))
 
         found = sparsity_runs.run(e, dataset, advance, task.device)
-        tables = {"steps": found.steps, "epochs": found.epochs, "samples": found.samples}
+        tables = {"steps": found.steps, "epochs": found.epochs, "samples": found.samples,
+                  "curve": found.curve}  # fmt: skip
         weights = {k: w.cpu().numpy() for k, w in found.weights.items()}
         yield Outcome(e, found.summary, tables, weights, found.seconds, expected(e))
 

@@ -1,0 +1,175 @@
+"""Where the sparsity theorems hold and where they stop: one condition varied at a time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ffcore import data, labels, sparsity
+from ffcore.config import SparsityExperiment
+from ffcore.measures import sample_rows
+from ffcore.store import Run
+from ffcore.study import Study
+from ffcore.theorems import experiment, label
+
+WIDTHS = tuple(2**k for k in range(6, 15))  # 64 to 16,384
+REPEATS = 8  # layers drawn a width
+IMAGES = 256  # training images whose margins are compared with the limit
+QUANTITIES = ("satisfied", "rose", "agreement", "switched", "sparsity", "pair_cosine",
+              "batch_cosine")  # fmt: skip
+LIMITS = {"margin": "margin Σⱼ Aᵢⱼ", "norm": "‖h‖₂²/n", "size": "‖h‖₁/n", "overlap": "mᵢ·hⱼ/n",
+          "product": "hᵢ·hⱼ/n"}  # fmt: skip
+
+
+def sweep(study: Study, setting: str) -> pd.DataFrame:
+    """The runs of every study that varies a setting, its base among them.
+
+    Returns:
+        One row a ``study`` (its base, in words), ``value`` of the setting, ``layer``, ``side`` and
+        ``when`` (``initial``: before training; ``training``: mean over its epochs; ``last``): by
+        Theorem 2, in percent, ``satisfied``, ``rose``, ``agreement``, ``switched``; ``sparsity``,
+        ``pair_cosine`` and ``batch_cosine``; ``accuracy`` of the layer on the test images after
+        the last epoch, in percent. Empty where the profile varies no such setting, or nothing is
+        stored.
+    """
+    stored = {r.experiment: r for r in study.sparsity_runs}
+    rows: list[dict[str, Any]] = []
+    for one in study.profile.sparsity:
+        if setting not in one.vary or one.base not in stored:
+            continue
+        of = label(stored[one.base])
+        for e in dict.fromkeys([one.base, *one.varied(setting)]):
+            if e in stored:
+                rows += [{"study": of, "value": getattr(e, setting), **row}
+                         for row in _rows(stored[e])]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def settings(study: Study) -> list[str]:
+    """The settings that the profile's studies vary."""
+    return list(dict.fromkeys(s for one in study.profile.sparsity for s in one.vary))
+
+
+def shares(frame: pd.DataFrame) -> pd.DataFrame:
+    """A sweep as a table: a row a study, value and layer; shares of positives and of negatives.
+
+    Returns:
+        ``study``, ``value``, ``layer``, ``positive_initial``, ``positive_training``,
+        ``negative_initial``, ``negative_training`` (satisfied), ``rose`` (of both sides, in
+        training), ``agreement`` (the lower side's, in training), ``accuracy``.
+    """
+    rows = []
+    for key, part in frame.groupby(["study", "value", "layer"], sort=False):
+        of = part.set_index(["side", "when"])
+        when = "training" if ("positive", "training") in of.index else "initial"
+        rows.append(
+            {**dict(zip(("study", "value", "layer"), key, strict=True)),
+             **{f"{side}_{w}": of["satisfied"].get((side, w), math.nan)
+                for side in ("positive", "negative") for w in ("initial", "training")},
+             "rose": np.mean([of["rose"][side, when] for side in ("positive", "negative")]),
+             "agreement": min(of["agreement"][s, when] for s in ("positive", "negative")),
+             "accuracy": part["accuracy"].iloc[0]}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def finite_width(study: Study, dataset: str) -> pd.DataFrame:
+    """How far layers of finite width are from the limit, on training images with labels.
+
+    Returns:
+        ``quantity`` (see LIMITS), ``width``, ``repeat``: ``error``, the root mean square distance
+        from the limit over the root mean square of the limit.
+    """
+
+    def compute() -> pd.DataFrame:
+        whole = study.dataset(dataset)
+        chosen = sample_rows(len(whole.train_images), IMAGES, seed=0)
+        x = labels.embed(data.unit(whole.train_images[chosen]), whole.train_labels[chosen],
+                         "corner", torch.eye(whole.classes))  # fmt: skip
+        return pd.DataFrame(_errors(x.double()))
+
+    inputs = {"dataset": dataset, "data": data.fingerprint(dataset)}
+    return study.cached("finite-width", inputs, __name__, compute)
+
+
+def orders(frame: pd.DataFrame) -> pd.DataFrame:
+    """The power of n with which each error of ``finite_width`` falls, fitted over the widths.
+
+    Returns:
+        ``quantity``, ``order`` (−½ expected) with ``low`` and ``high``, the 95 % t interval over
+        repeats; ``error`` at the widest layer, in percent.
+    """
+    from ffcore.intervals import t_interval
+
+    rows = []
+    for quantity, part in frame.groupby("quantity", sort=False):
+        slopes = [
+            np.polyfit(np.log(one["width"]), np.log(one["error"]), 1)[0]
+            for _, one in part.groupby("repeat")
+        ]
+        low, high = t_interval(slopes)
+        widest = part[part["width"] == part["width"].max()]["error"].mean()
+        rows.append(
+            {"quantity": LIMITS[str(quantity)], "order": np.mean(slopes), "low": low, "high": high,
+             "error": 100 * widest}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _rows(run: Run) -> list[dict[str, Any]]:
+    frame, e = run.table("epochs"), experiment(run)
+    frame = frame[(frame["theorem"] == 2) & frame["quantity"].isin(QUANTITIES)]
+    percent = frame["quantity"].isin(QUANTITIES[:4])
+    frame = frame.assign(value=frame["value"] * np.where(percent, 100, 1))
+    age, rows = frame["epoch"], []
+    for when, part in (("initial", age == 0), ("training", age > 0), ("last", age == age.max())):
+        if when != "initial" and not e.epochs:
+            continue
+        means = frame[part].groupby(["layer", "side", "quantity"])["value"].mean().unstack()
+        for (layer, side), found in means.iterrows():
+            named = f"{f'layer{layer}_' if layer > 1 else ''}accuracy"
+            rows.append({"layer": layer, "side": side, "when": when, **found.to_dict(),
+                         "accuracy": 100 * run.summary[named]})  # fmt: skip
+    return rows
+
+
+def _errors(x: torch.Tensor) -> list[dict[str, Any]]:
+    """Rows of ``finite_width`` for inputs x [B, d] float64."""
+    count, rows = len(x), []
+    lengths = x.norm(dim=1)
+    theta, apart = sparsity.angles(x), ~torch.eye(count, dtype=torch.bool)
+    cosine, sine = theta.cos(), theta.sin()
+    kernel = (sine + (math.pi - theta) * cosine) / (2 * math.pi)
+    limits = {
+        "margin": sparsity.margin_infinite(x, x.new_ones(count)),
+        "norm": lengths.square() / 2,
+        "size": lengths / math.sqrt(2 * math.pi),
+        "overlap": ((1 + cosine) / math.sqrt(8 * math.pi) * lengths)[apart],
+        "product": (kernel * lengths[:, None] * lengths)[apart],
+    }
+    for repeat in range(REPEATS):
+        draw = torch.Generator().manual_seed(repeat)
+        for width in WIDTHS:
+            weight = torch.randn(width, x.shape[1], generator=draw, dtype=torch.float32)
+            h = (x @ weight.T.double()).relu()
+            found = {
+                "margin": sparsity.margin(x, h, x.new_ones(count)),
+                "norm": h.square().mean(1),
+                "size": h.mean(1),
+                "overlap": (h.sign() @ h.T / width)[apart],
+                "product": (h @ h.T / width)[apart],
+            }
+            for quantity, limit in limits.items():
+                off = (found[quantity] - limit).square().mean().sqrt()
+                rows.append({"quantity": quantity, "width": width, "repeat": repeat,
+                             "error": float(off / limit.square().mean().sqrt())})  # fmt: skip
+    return rows
+
+
+def base(study: Study, setting: str) -> SparsityExperiment | None:
+    """What a sweep varies, None where the profile does not vary this setting."""
+    return next((one.base for one in study.profile.sparsity if setting in one.vary), None)
