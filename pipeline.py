@@ -50,11 +50,6 @@ Figures = Annotated[
     typer.Option(help="Folder of the newest figures; beside other results, with --results."),
 ]
 RESULTS, FIGURES, MARKER = Path("results"), Path("figures"), ".ffcore"
-THEOREM1 = {
-    "satisfied": "theorem1_positive_satisfied_initial",
-    "at infinite width": "theorem1_positive_satisfied_infinite_initial",
-    "sparsity rose for": "theorem1_positive_rose_initial",
-}
 
 
 @app.command("all")
@@ -145,8 +140,11 @@ def train(
             spent = duration(sum(run.seconds.values()))
             print(f"{e.name}: {', '.join(shown)} test accuracy, trained in {spent}")
         else:
-            shares = [f"{what} {100 * run.summary[key]:.3f} %" for what, key in THEOREM1.items()]
-            print(f"{e.name}: Theorem 1 at initialisation: {', '.join(shares)} of the data")
+            when = "training" if e.epochs else "initial"
+            shares = [f"{100 * run.summary[f'theorem2_{side}_satisfied_{when}']:.1f} % of {side}s"
+                      for side in ("positive", "negative")]  # fmt: skip
+            during = "in training" if e.epochs else "at initialisation"
+            print(f"{e.name}: Theorem 2 holds {during} for {' and '.join(shares)}")
 
 
 @app.command()
@@ -322,19 +320,20 @@ def why(
 def bench(
     dataset: Annotated[str, typer.Option(help="mnist for the figures that we quote.")] = "mnist",
     steps: Annotated[int, typer.Option(min=2, help="Training steps timed; 118: an epoch.")] = 118,
-    only: Annotated[str | None, typer.Option(help="Only training, or only latents.")] = None,
+    only: Annotated[str | None, typer.Option(help="training, latents or sparsity.")] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Measure speed side by side: the engine, the plain way to train, the bare machine; and RQ2's
-    measures and diagrams, beside ripser's."""
+    """Measure speed side by side: the engine, the plain way to train, the bare machine; RQ2's
+    measures and diagrams, beside ripser's; checks of the sparsity theorems, beside training."""
     from ffcore import bench as benchmark
-    from ffcore import data, latent_bench
+    from ffcore import data, latent_bench, sparsity_bench
     from ffcore.digests import package_versions
     from ffcore.workers import hardware
 
     parts = {
         "training": ("bench.csv", lambda: benchmark.measure(data.load(dataset), say, steps)),
         "latents": ("bench_latents.csv", lambda: latent_bench.measure(dataset, say, root=ROOT)),
+        "sparsity": ("bench_sparsity.csv", lambda: sparsity_bench.measure(dataset, say)),
     }
     if only not in (None, *parts):
         raise unknown("part of the benchmark", only, parts)

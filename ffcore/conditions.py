@@ -10,17 +10,17 @@ import pandas as pd
 import torch
 
 from ffcore import data, labels, sparsity
-from ffcore.config import SparsityExperiment
 from ffcore.measures import sample_rows
 from ffcore.store import Run
 from ffcore.study import Study
-from ffcore.theorems import experiment, label
+from ffcore.theorems import LOSSES, experiment, label
 
 WIDTHS = tuple(2**k for k in range(6, 15))  # 64 to 16,384
 REPEATS = 8  # layers drawn a width
 IMAGES = 256  # training images whose margins are compared with the limit
 QUANTITIES = ("satisfied", "rose", "agreement", "switched", "sparsity", "pair_cosine",
               "batch_cosine")  # fmt: skip
+HALF = 50.0  # percent of data: the published claim on training
 LIMITS = {"margin": "margin Σⱼ Aᵢⱼ", "norm": "‖h‖₂²/n", "size": "‖h‖₁/n", "overlap": "mᵢ·hⱼ/n",
           "product": "hᵢ·hⱼ/n"}  # fmt: skip
 
@@ -77,6 +77,39 @@ def shares(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def table(study: Study) -> pd.DataFrame:
+    """``shares`` of every sweep of the profile: ``setting``, then its columns."""
+    frames = {name: sweep(study, name) for name in settings(study)}
+    parts = [shares(f).assign(setting=name.replace("_", " ")) for name, f in frames.items()
+             if not f.empty]  # fmt: skip
+    whole = pd.concat(parts, ignore_index=True)
+    whole["value"] = whole["value"].map(named)
+    return whole[["setting", *whole.columns.drop("setting")]]
+
+
+def lowering(study: Study) -> pd.DataFrame:
+    """How much of its goodness a step lowers, and how many data become sparser, over all runs of
+    one ReLU layer: a row an epoch of a run.
+
+    Returns:
+        ``study``, ``loss``, ``epoch``, ``lowering`` (see ``SparsityResult.steps``), and shares of
+        positives and negatives together, in percent: ``satisfied``, ``rose``.
+    """
+    parts = []
+    for run in study.sparsity_runs:
+        e = experiment(run)
+        if e.activation != "relu" or e.layers > 1:
+            continue
+        frame = run.table("epochs")
+        frame = frame[(frame["theorem"] == 2) & frame["quantity"].isin(["lowering", "satisfied",
+                                                                        "rose"])]  # fmt: skip
+        means = frame.groupby(["epoch", "quantity"])["value"].mean().unstack().reset_index()
+        means[["satisfied", "rose"]] *= 100
+        loss = LOSSES[e.loss] if e.optimizer == "sgd" else f"{LOSSES[e.loss]}, Adam"
+        parts.append(means.assign(study=label(run), loss=loss))
+    return pd.concat(parts, ignore_index=True)
+
+
 def finite_width(study: Study, dataset: str) -> pd.DataFrame:
     """How far layers of finite width are from the limit, on training images with labels.
 
@@ -118,6 +151,13 @@ def orders(frame: pd.DataFrame) -> pd.DataFrame:
              "error": 100 * widest}
         )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def named(value: object) -> str:
+    """A value of a setting; 0 stands for all."""
+    if isinstance(value, float | int | np.number):
+        return f"{value:g}" if value or isinstance(value, float) else "all"
+    return str(value)
 
 
 def _rows(run: Run) -> list[dict[str, Any]]:
@@ -168,8 +208,3 @@ def _errors(x: torch.Tensor) -> list[dict[str, Any]]:
                 rows.append({"quantity": quantity, "width": width, "repeat": repeat,
                              "error": float(off / limit.square().mean().sqrt())})  # fmt: skip
     return rows
-
-
-def base(study: Study, setting: str) -> SparsityExperiment | None:
-    """What a sweep varies, None where the profile does not vary this setting."""
-    return next((one.base for one in study.profile.sparsity if setting in one.vary), None)

@@ -64,8 +64,10 @@ class Book:
         """Check one step by Theorem 2, and by Theorem 1 in epoch 0 and in every EVERY-th batch."""
         epoch, number, layer = step.place
         indices, pairs = step.batch
-        self._pulls = self._pull(step, both=epoch == 0 or number % EVERY == 0)
-        common = {"loss": step.slopes.loss, "rate_times_width": self._rate_times_width()}
+        first = (epoch == 0 or number % EVERY == 0) and len(indices) > 1  # A_ii = 0
+        self._pulls = self._pull(step, first)
+        common = {"loss": step.slopes.loss, "rate_times_width": self._rate_times_width(),
+                  "lowering": _lowering(step)}  # fmt: skip
         if epoch == 0:
             common |= sparsity.similarity(pairs.positive, pairs.negative)
         chosen = self.tracked[indices]
@@ -134,9 +136,9 @@ class Book:
         unknown = torch.full_like(found[: len(INFINITE)], math.nan)
         return torch.cat([found, verdicts(found), unknown])
 
-    def _pull(self, step: Step, both: bool) -> list[_Pull]:
+    def _pull(self, step: Step, first: bool) -> list[_Pull]:
         count, pairs = len(step.batch.indices), step.batch.pairs
-        if not both:
+        if not first:
             return [_Pull(2, step.z, pairs.through(step.gradient), step.moved)]
         steep, h = derivative(step.h[:count], self.e.activation), step.h[:count]
         lowered = h if steep is None else h * steep
@@ -180,6 +182,13 @@ class _Pull(NamedTuple):
 def _split(pull: _Pull, found: Tensor) -> tuple[Tensor, ...]:
     """Columns of each side."""
     return torch.tensor_split(found, len(pull.sides), 1)
+
+
+def _lowering(step: Step) -> float:
+    """How much of the batch's goodness a step lowers, from −1 (raises all) to 1 (lowers all):
+    Σ_j s_j G_j ÷ Σ_j |s_j| G_j, which is 0 where both balance."""
+    pull = step.slopes.signed * step.h
+    return float(pull.sum() / pull.abs().sum().clamp_min(1e-30))
 
 
 def over(steps: pd.DataFrame) -> pd.DataFrame:

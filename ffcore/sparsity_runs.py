@@ -38,7 +38,8 @@ class SparsityResult:
         taken, ``goodness``, ``zero_preactivations`` and ``switched`` (see ``assumptions``). Shares:
         ``satisfied`` (margin > 0), ``satisfied_infinite``, ``rose`` (change > 0), ``agreement`` of
         satisfied and rose = ``tp`` + ``tn``, ``fp`` (satisfied, fell), ``fn``. Of the batch:
-        ``loss``, ``rate_times_width``, and in epoch 0 those of ``similarity``.
+        ``loss``, ``rate_times_width``, ``lowering`` (Σ_j s_j G_j ÷ Σ_j |s_j| G_j: 1 where the step
+        lowers all goodness, −1 where it raises all), and in epoch 0 those of ``similarity``.
     ``epochs``: the same over an epoch's data, long: ``epoch``, ``layer``, ``theorem``, ``side``,
         ``quantity``, ``value``; ``undefined`` is a share here.
     ``samples``: the same training images in every epoch, a row each: ``epoch``, ``layer``,

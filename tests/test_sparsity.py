@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import kstest
 
 from ffcore import sparsity as theory
 from ffcore.errors import ConfigError
@@ -246,3 +247,121 @@ def test_assumptions_of_a_hand_made_step():
 def test_batch_of_one_has_no_diversity_to_measure():
     alone = torch.ones(1, 3)
     assert math.isnan(theory.similarity(alone, -alone)["batch_cosine"])
+
+
+ACTIVATIONS = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh}
+ANY = pytest.mark.parametrize("activation", ACTIVATIONS)
+COUNTS = st.sampled_from([1, 2, 6, 40])  # few and many: both ways to associate the products
+
+
+def latents(x, weight, activation):
+    """Latents of an activation, and dh/dz or None, by autograd."""
+    z = (x @ weight.T).requires_grad_()
+    h = ACTIVATIONS[activation](z)
+    (steep,) = torch.autograd.grad(h.sum(), z)
+    return h.detach(), None if activation == "relu" else steep
+
+
+def gradient(x, weight, signs, activation):
+    """Of Σ_j s_j G_j by the weights."""
+    weight = weight.clone().requires_grad_()
+    h = ACTIVATIONS[activation](x @ weight.T)
+    return torch.autograd.grad((signs @ h.square().sum(1)), weight)[0]
+
+
+@few
+@ANY
+@given(SEEDS, COUNTS, st.sampled_from([2, 9, 60]), st.booleans())
+def test_margin_is_the_slope_of_hoyers_sparsity_along_a_gradient_step(
+    activation, seed, count, width, plain
+):
+    x, weight, _, signs = batch(seed, count, 5, width)
+    signs = signs.sign() if plain else signs
+    h, steep = latents(x, weight, activation)
+    z, moved = x @ weight.T, x @ gradient(x, weight, signs, activation).T
+    assume(bool(moved.any()))
+    size = 1e-5 / float(moved.norm(dim=1).max())
+    moved *= size
+    assume(not bool((z.abs() <= moved.abs()).any()))  # no unit switches, up or down the slope
+    up, down = (theory.sparsity(ACTIVATIONS[activation](z + s * moved)) for s in (1, -1))
+    root, length, margin = math.sqrt(width), h.norm(dim=1), theory.margin(x, h, signs, steep)
+    expected = 2 * size * margin * h.abs().sum(1) / length / (root - 1)  # z_i moves by −2·size·v_i
+    found = (down - up) / 2
+    # A difference over both sides is wrong by the third order, and by the rounding of sparsity.
+    distance = moved.norm(dim=1) / length.clamp(max=1)
+    bound = root / (root - 1) * (20 * distance**3 + 1e-14)
+    alive = length > 0
+    assert torch.equal(expected.isnan(), ~alive)
+    assert ((found - expected).abs() <= bound)[alive].all()
+    clear = alive & (expected.abs() > bound)
+    assert torch.equal(found[clear] > 0, expected[clear] > 0)
+    assert torch.equal(found[clear] > 0, margin[clear] > 0)
+
+
+@few
+@ANY
+@given(SEEDS, COUNTS)
+def test_margin_follows_the_order_of_data_and_ignores_that_of_units(activation, seed, count):
+    x, weight, _, signs = batch(seed, count)
+    h, steep = latents(x, weight, activation)
+    expected = theory.margin(x, h, signs, steep)
+    draw = torch.Generator().manual_seed(seed)
+    rows, units = torch.randperm(count, generator=draw), torch.randperm(24, generator=draw)
+
+    def mixed(tensor):
+        return None if tensor is None else tensor[rows][:, units]
+
+    found = theory.margin(x[rows], mixed(h), signs[rows], mixed(steep))
+    torch.testing.assert_close(found, expected[rows])
+
+
+@few
+@ANY
+@given(SEEDS, COUNTS)
+def test_margin_is_the_sum_of_what_each_datum_adds(activation, seed, count):
+    x, weight, _, signs = batch(seed, count)
+    h, steep = latents(x, weight, activation)
+    each = [theory.margin(x, h, signs * row, steep) for row in torch.eye(count).double()]
+    torch.testing.assert_close(torch.stack(each).sum(0), theory.margin(x, h, signs, steep))
+
+
+@few
+@given(SEEDS, COUNTS, st.floats(1e-3, 1e3))
+def test_both_theorems_give_the_same_verdict_for_weights_of_any_scale(seed, count, scale):
+    x, weight, h, _ = batch(seed, 2 * count)
+    other = (x @ (scale * weight).T).relu()
+    pairs = [(theory.theorem1(x, h), theory.theorem1(x, other))]
+    pairs += zip(*(theory.theorem2(x[:count], g[:count], x[count:], g[count:])
+                   for g in (h, other)), strict=True)  # fmt: skip
+    for one, two in pairs:
+        clear = one.margin.abs() > 1e-9
+        assert torch.equal(one.satisfied[clear], two.satisfied[clear])
+
+
+@pytest.mark.parametrize(("count", "size"), [(2, 50), (100, 1_000), (1_000, 784)])
+def test_weights_that_are_gaussian_are_found_to_be_so_and_others_not(count, size):
+    draw = torch.Generator().manual_seed(count)
+    gaussian = torch.randn(count, size, generator=draw) / math.sqrt(size)
+    uniform = math.sqrt(3 / size) * (2 * torch.rand(count, size, generator=draw) - 1)
+    assert theory.gaussian_distance(gaussian) < 1.63
+    for factor in (0.5, 2.0):  # a scale that is not that of the theory
+        assert theory.gaussian_distance(factor * gaussian) > 1.63
+    if count * size > 5_000:  # few weights cannot tell: variance and mean are those of the theory
+        assert theory.gaussian_distance(uniform) > 1.63
+        assert theory.gaussian_distance(uniform.abs()) > theory.gaussian_distance(uniform)
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (7, 30), (300, 300)])
+def test_distance_from_a_gaussian_is_that_of_kolmogorov_and_smirnov(shape):
+    weight = batch(1, 1, shape[1], shape[0])[1] * 0.8 / math.sqrt(shape[1]) + 0.01
+    expected = kstest((weight * math.sqrt(shape[1])).flatten().numpy(), "norm").statistic
+    found = theory.gaussian_distance(weight)
+    assert found == pytest.approx(expected * math.sqrt(weight.numel()), rel=1e-6)
+    assert theory.gaussian_distance(weight.requires_grad_()) == found
+
+
+def test_distance_of_some_of_many_weights_is_that_of_as_many():
+    weight = batch(2, 1, 100, 400)[1] / 10
+    thinned = weight.flatten()[::8]
+    expected = kstest((thinned * 10).numpy(), "norm").statistic * math.sqrt(5_000)
+    assert theory.gaussian_distance(weight, most=5_000) == pytest.approx(expected, rel=1e-6)

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 import torch
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid, softplus
 
 from ffcore import data, labels
 from ffcore import sparsity as theory
 from ffcore.config import SparsityExperiment
 from ffcore.errors import ConfigError
-from ffcore.sparsity_book import EVERY, SAMPLES
+from ffcore.sparsity_book import EVERY, RATES, SAMPLES
 from ffcore.sparsity_runs import run
 
 
@@ -38,14 +38,26 @@ def pairs(e: SparsityExperiment, dataset: data.Dataset, epoch: int, patterns):
         )
 
 
+def goodness_of(e: SparsityExperiment, h):
+    """[B], or [B, 2] of the positive and of the negative units."""
+    squares = h.square()
+    return squares.unflatten(1, (2, -1)).sum(2) if "polar" in e.loss else squares.sum(1)
+
+
 def loss_of(e: SparsityExperiment, positive, negative):
-    """The loss of DESIGN 5, from goodness."""
+    """The loss of DESIGN 5, or of Polar-FFA, from goodness."""
     if e.loss == "difference":
         return negative.mean() - positive.mean()
-    return softplus(e.theta - positive).mean() + softplus(negative - e.theta).mean()
+    if e.loss == "logistic":
+        return softplus(e.theta - positive).mean() + softplus(negative - e.theta).mean()
+    if e.loss == "polar-sigmoid":
+        logits = [g[:, 0] - g[:, 1] - e.theta for g in (positive, negative)]
+        return -logsigmoid(logits[0]).mean() - logsigmoid(-logits[1]).mean()
+    chances = [(g[:, 0] + 1e-6) / (g.sum(1) + 2e-6) for g in (positive, negative)]
+    return -chances[0].log().mean() - (1 - chances[1]).log().mean()
 
 
-@pytest.mark.parametrize("loss", ["difference", "logistic"])
+@pytest.mark.parametrize("loss", ["difference", "logistic", "polar-sigmoid", "polar-symmetric"])
 @pytest.mark.parametrize(
     ("optimizer", "rate", "embedding", "pixels"),
     [("sgd", 2.0, "corner", "unit"), ("adam", 1e-3, "appended", "standardised")],
@@ -60,7 +72,7 @@ def test_training_equals_plain_autograd(digits, loss, optimizer, rate, embedding
     for epoch in (1, 2):
         for _, x_pos, x_neg in pairs(e, digits, epoch, found.weights["patterns"]):
             steps.zero_grad()
-            goodness = [(x @ weight.T).relu().square().sum(1) for x in (x_pos, x_neg)]
+            goodness = [goodness_of(e, (x @ weight.T).relu()) for x in (x_pos, x_neg)]
             value = loss_of(e, *goodness)
             value.backward()
             steps.step()
@@ -230,3 +242,166 @@ def test_theorem_1_holds_for_real_digits_at_initialisation(pixels):
         infinite.append(theory.margin_infinite(x, torch.ones(len(x))) > 0)
     assert torch.cat(finite).double().mean() >= 0.999
     assert torch.cat(infinite).double().mean() >= 0.999
+
+
+def layers_of(e: SparsityExperiment, inputs: int):
+    """Initial weights of every layer, drawn as the run draws them."""
+    draw = labels.generator(e.seed, "weights")
+    sizes = [inputs, *[e.width] * (e.layers - 1)]
+    return [torch.randn(e.width, size, generator=draw) / size**0.5 for size in sizes]
+
+
+def passed_on(x, weight):
+    h = (x @ weight.T).relu()
+    return h / (h.norm(dim=1, keepdim=True) + 1e-5)
+
+
+@pytest.fixture(scope="module")
+def deep(digits):
+    return run(small(layers=2, rate=5.0), digits)
+
+
+def test_two_layers_are_each_measured_and_summarised(digits, deep):
+    assert set(deep.steps["layer"]) == {1, 2}
+    for name in ("steps", "epochs", "samples", "curve"):
+        frame = getattr(deep, name)
+        keys = frame[["epoch", "theorem", "side", "layer"]].drop_duplicates()
+        assert (keys.groupby(["epoch", "theorem", "side"])["layer"].agg(set) == {1, 2}).all(), name
+    first = {k for k in deep.summary if not k.startswith("layer2_")} - {"gaussian_distance"}
+    assert {k.removeprefix("layer2_") for k in set(deep.summary) - first} == first | {
+        "gaussian_distance"
+    }
+    assert {"accuracy", "theorem1_positive_satisfied_last", "theorem2_negative_change_initial",
+            "theorem2_positive_margin_infinite_initial"} <= first  # fmt: skip
+    assert deep.summary["layer2_accuracy"] != deep.summary["accuracy"]
+    alone = run(small(rate=5.0), digits)  # layer 1 does not see the one after it
+    assert torch.equal(alone.weights["final"], deep.weights["final"])
+    assert alone.summary["accuracy"] == deep.summary["accuracy"]
+
+
+def test_a_second_layer_learns_from_what_the_first_passes_on_after_its_step(digits, deep):
+    e, patterns = deep.experiment, deep.weights["patterns"]
+    weights = [w.requires_grad_() for w in layers_of(e, 64)]
+    assert torch.equal(weights[0], deep.weights["initial"])
+    rules, expected = [torch.optim.SGD([w], lr=e.rate / e.width) for w in weights], []
+    for epoch in (1, 2):
+        for _, *x in pairs(e, digits, epoch, patterns):
+            for weight, rule in zip(weights, rules, strict=True):
+                rule.zero_grad()
+                value = loss_of(e, *(goodness_of(e, (a @ weight.T).relu()) for a in x))
+                value.backward()
+                rule.step()
+                expected.append(value.item())
+                x = [passed_on(a, weight.detach()) for a in x]
+    ours = deep.steps.query("epoch > 0 and theorem == 2 and side == 'positive'")["loss"]
+    assert ours.tolist() == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    images, scores = data.unit(digits.test_images), []
+    for label in range(10):
+        x = labels.embed(images, torch.full((len(images),), label), e.label_embedding, patterns)
+        h = (passed_on(x, weights[0].detach()) @ weights[1].detach().T).relu()
+        scores.append(h.square().sum(1))
+    right = torch.stack(scores, 1).argmax(1) == digits.test_labels
+    assert deep.summary["layer2_accuracy"] == pytest.approx(float(right.float().mean()), abs=0.01)
+
+
+def test_a_second_layer_is_measured_on_normalised_latents_of_the_first(digits):
+    e = small(layers=2, rate=1.0, batch_size=2000, epochs=0)
+    found = run(e, digits)
+    weights = [w.double() for w in layers_of(e, 64)]
+    index, *x = next(pairs(e, digits, 0, found.weights["patterns"]))
+    x = passed_on(torch.cat(x).double(), weights[0])  # before a step, in epoch 0
+    assert torch.allclose(x.norm(dim=1), torch.ones(1).double(), atol=1e-4)
+    h, count = (x @ weights[1].T).relu(), len(index)
+    signs = torch.cat([-torch.ones(count), torch.ones(count)]).double()
+    expected = pd.DataFrame(
+        {
+            "index": index.repeat(2).numpy(),
+            "side": ["positive"] * count + ["negative"] * count,
+            "margin": theory.margin(x, h, signs),
+            "goodness": h.square().sum(1),
+        }
+    )
+    ours = found.samples.query("layer == 2 and theorem == 2").merge(expected, on=["index", "side"])
+    assert len(ours) == 2 * count
+    for name in ("margin", "goodness"):
+        close = ours[f"{name}_y"].abs().max() * 1e-4
+        assert (ours[f"{name}_x"] - ours[f"{name}_y"]).abs().max() < close, name
+    infinite = found.steps.query("layer == 2 and theorem == 2").set_index("side")["margin_infinite"]
+    limits = theory.margin_infinite(x, signs).chunk(2)
+    assert infinite["positive"] == pytest.approx(float(limits[0].mean()), rel=1e-3)
+    assert infinite["negative"] == pytest.approx(float(limits[1].mean()), rel=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["difference", "polar-symmetric"])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_prediction_and_outcome_agree_for_other_activations(digits, activation, loss):
+    e = small(rate=0.01, activation=activation, loss=loss, width=128, epochs=1)
+    found = run(e, digits)
+    agreement = found.epochs.query("quantity == 'agreement' and theorem == 2")
+    assert len(agreement) == 4
+    assert agreement["value"].min() >= 0.99
+    assert found.epochs.query("quantity == 'undefined'")["value"].max() == 0
+    assert not found.epochs["quantity"].str.contains("infinite").any()
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "adam"}, {"layers": 2}])
+def test_no_epochs_measure_the_initial_network_only(digits, changes):
+    found = run(small(epochs=0, **changes), digits)
+    for name in ("steps", "epochs", "samples", "curve"):
+        assert set(getattr(found, name)["epoch"]) == {0}
+    assert (
+        found.steps["data"]
+        .groupby([found.steps["layer"], found.steps["theorem"], found.steps["side"]])
+        .sum()
+        .tolist()
+        == [len(digits.train_labels)] * 3 * found.experiment.layers
+    )
+    assert not any(name.endswith("_training") for name in found.summary)
+    for name, value in found.summary.items():
+        if name.endswith("_initial"):
+            assert found.summary[name.removesuffix("_initial") + "_last"] == value
+    assert found.seconds["training"] == found.seconds["checking"] == 0
+
+
+@pytest.mark.xfail(reason="the step on the last batch of epoch 0 is kept")
+def test_no_epochs_leave_the_weights_alone(digits):
+    found = run(small(epochs=0, rate=3.0), digits)
+    assert torch.equal(found.weights["final"], found.weights["initial"])
+
+
+@pytest.mark.xfail(reason="in epoch 0 all batches but the first are scored after a step")
+def test_hardest_negatives_before_training_are_by_the_initial_layer(digits):
+    # Steps of epoch 0 are not kept: whatever their size, the next batch has the same negatives.
+    slow, fast = (run(small(epochs=0, rate=rate, negatives="hardest"), digits) for rate in (1, 30))
+    assert slow.steps["loss"].tolist() == fast.steps["loss"].tolist()
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "adam", "rate": 1e-3}, {"layers": 2}])
+def test_curve_has_a_row_a_rate_and_agreement_falls_with_it(digits, changes):
+    curve = run(small(width=128, **changes), digits).curve
+    keys = ["epoch", "layer", "theorem", "side"]
+    groups = curve.groupby(keys)["rate"].agg(list)
+    sides = [(1, "positive"), (2, "negative"), (2, "positive")]
+    layers = range(1, changes.get("layers", 1) + 1)
+    assert groups.index.tolist() == [(e, n, *s) for e in (0, 2) for n in layers for s in sides]
+    assert all(rates == list(RATES) for rates in groups)
+    assert not curve.isna().any().any()
+    for (_, _, theorem, _), part in curve.groupby(keys):
+        agreement, error, switched = part["agreement"], part["error"], part["switched"]
+        assert agreement.iloc[:4].min() > 0.99
+        if theorem == 2:  # one down the goodness makes nearly all sparser, of any size
+            assert agreement.iloc[-1] < 0.95
+            assert agreement.iloc[-4:].is_monotonic_decreasing
+        assert error.iloc[:9].is_monotonic_increasing
+        assert error.iloc[0] < 1e-3 < 0.1 < error.iloc[-1]
+        assert switched.is_monotonic_increasing
+        assert part["satisfied"].iloc[:8].nunique() == 1  # the prediction is of no rate
+
+
+def test_curve_at_the_rate_of_a_run_is_what_its_plain_steps_did(digits):
+    found = run(small(rate=1.0, batch_size=2000, epochs=1), digits)
+    for _, row in found.steps.query("epoch == 0").iterrows():
+        place = f"epoch == 0 and theorem == {row['theorem']} and side == '{row['side']}'"
+        curve = found.curve.query(f"{place} and 0.99 < rate < 1.01").iloc[0]
+        for name in ("agreement", "satisfied", "rose", "switched"):
+            assert curve[name] == pytest.approx(row[name])

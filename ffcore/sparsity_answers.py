@@ -1,0 +1,193 @@
+"""One page on the sparsity theorems: claims with verdicts, limits, and the open questions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ffcore import conditions, geometry, published, sparsity_words, theorems
+from ffcore.study import Study
+
+UNDECIDED = "undecided: the interval holds the published share"
+NOT_RUN = "not run"
+
+
+def claims(study: Study) -> pd.DataFrame:
+    """Each claim of the theory paper beside what was measured, under the conditions of the claim
+    where the profile has them.
+
+    Returns:
+        ``claim``, ``published``, ``measured`` (in words, with intervals), ``under`` (conditions),
+        ``verdict``.
+    """
+    parts = (_first, _second, _by_rate, _agreement, _rise)
+    return pd.DataFrame([row for part in parts for row in part(study)])
+
+
+def geometric(study: Study) -> str:
+    """What the inequality of Theorem 1 means, from ``geometry``."""
+    table = sparsity_words.listed(
+        [f"{r['dataset']} with {r['pixels']} pixels {r['obtuse']:.2g} % of pairs are obtuse and "
+         f"{_percent(r['satisfied'])} of {r['data']:,} images satisfy it"
+         for name in geometry.datasets(study)
+         for r in geometry.summary(study, name).to_dict("records")]
+    )  # fmt: skip
+    built = geometry.constructed()
+    widest = built[built["width"] == built["width"].max()].groupby("cosine")["rose"].mean()
+    return (
+        "In a wide layer datum j changes the sparsity of datum i by ‖xⱼ‖² κ(θᵢⱼ), a function of "
+        "their angle: positive where it is acute, negative where it is obtuse. The inequality says "
+        f"that acute pairs outweigh obtuse ones. Of {table}. Six data with obtuse angles only make "
+        f"it fail for each of them: a step on their goodness made {100 * widest.iloc[0]:.0f} % of "
+        f"them sparser at width {built['width'].max():,}; with acute angles "
+        f"{100 * widest.iloc[-1]:.0f} %."
+    )
+
+
+def when(study: Study) -> str:
+    """Under which conditions Theorem 2 holds for more than half of the data."""
+    shares = pd.concat(
+        [conditions.sweep(study, setting) for setting in conditions.settings(study)],
+        ignore_index=True,
+    ).query("layer == 1 and when == 'training'")
+    if shares.empty:
+        return "This profile varies no condition."
+    wide = shares.pivot_table(index=["study", "value"], columns="side", values="satisfied")
+    both = (wide > conditions.HALF).all(axis=1)
+    balance = conditions.lowering(study)
+    text = (
+        f"In training it holds for more than half of the positives and of the negatives in "
+        f"{int(both.sum())} of {len(both)} conditions here; the shares range from "
+        f"{wide.min().min():.0f} to {wide.max().max():.0f} %. What decides is whether a step "
+        "lowers more goodness than it raises. "
+    )
+    return text + sparsity_words.law(balance)
+
+
+def reach(study: Study) -> str:
+    """How far beyond one ReLU layer the first-order condition predicts."""
+    parts = []
+    for setting, words in (("layers", "layers"), ("activation", "activations"),
+                           ("negatives", "kinds of negatives")):  # fmt: skip
+        frame = conditions.sweep(study, setting)
+        if frame.empty:
+            continue
+        when_ = frame[frame["when"] == "training"]
+        of = when_.groupby("layer" if setting == "layers" else "value")["agreement"].min()
+        named = [f"{conditions.named(k)} {v:.1f} %" for k, v in of.items()]
+        parts.append(f"{words}: {', '.join(named)}")
+    if not parts:
+        return "This profile varies neither depth nor activation nor negatives."
+    return (
+        "Agreement of prediction and outcome over all steps of training, of the worse side and "
+        f"study: {'; '.join(parts)}."
+    )
+
+
+def _first(study: Study) -> list[dict[str, Any]]:
+    table, rows = theorems.theorem1(study), []
+    claim = published.figures()["claims"]["theorem1_share"]["value"]
+    pixels = table["setup"].str.split(" ").str[0]
+    for (dataset, scale), part in table.groupby(["dataset", pixels], sort=False):
+        worst = part.loc[part["finite_width"].idxmin()]
+        widths = ", ".join(f"{w:,}" for w in sorted(part["width"].unique()))
+        rows.append(
+            {"claim": "Theorem 1 at initialisation", "published": f"> {claim:g} %",
+             "measured": f"{_percent(worst['finite_width'])} [{worst['low']:.3f}, "
+                         f"{worst['high']:.3f}] in the worst of {len(part)} layers; infinite width "
+                         f"{_percent(part['infinite_width'].min())}",
+             "under": f"{dataset}, {scale} pixels, widths {widths}",
+             "verdict": _worst(part["verdict"])}
+        )  # fmt: skip
+    return rows
+
+
+def _second(study: Study) -> list[dict[str, Any]]:
+    rows, table = [], sparsity_words.seeds(study)
+    claim = published.figures()["claims"]["theorem2_share"]["value"]
+    by_name = {theorems.label(r): r for r in theorems.runs(study)}
+    for row in table.to_dict("records"):
+        if row["when"] == "last" or row["study"] not in by_name:
+            continue
+        comparable = theorems.as_claimed(by_name[row["study"]])
+        low, high = row["low"], row["high"]
+        holds, fails = low > claim, high < claim
+        verdict = theorems.verdict(holds, comparable) if holds or fails else UNDECIDED
+        when_ = "before training" if row["when"] == "initial" else "in training"
+        rows.append(
+            {"claim": f"Theorem 2, {row['side']}s {when_}", "published": f"> {claim:g} %",
+             "measured": f"{row['satisfied']:.1f} % [{low:.1f}, {high:.1f}] over {row['seeds']} "
+                         "seeds",
+             "under": row["study"], "verdict": verdict}
+        )  # fmt: skip
+    return rows
+
+
+def _by_rate(study: Study) -> list[dict[str, Any]]:
+    """Theorem 2 at each learning rate that the profile tries: the claim names none."""
+    frame, rows = conditions.sweep(study, "rate"), []
+    if frame.empty:
+        return []
+    frame = frame[(frame["layer"] == 1) & (frame["when"] == "training")]
+    claim = published.figures()["claims"]["theorem2_share"]["value"]
+    bases = {theorems.label(r): r for r in study.sparsity_runs}
+    for (name, rate), part in frame.groupby(["study", "value"], sort=False):
+        of = part.set_index("side")["satisfied"]
+        rows.append(
+            {"claim": f"Theorem 2 in training at learning rate {rate:g}/n",
+             "published": f"> {claim:g} %",
+             "measured": f"positives {of['positive']:.1f} %, negatives {of['negative']:.1f} %, "
+                         f"1 seed; test accuracy {part['accuracy'].iloc[0]:.1f} %",
+             "under": name,
+             "verdict": theorems.verdict(bool((of > claim).all()),
+                                         theorems.as_claimed(bases[str(name)]))}
+        )  # fmt: skip
+    return rows
+
+
+def _agreement(study: Study) -> list[dict[str, Any]]:
+    rows = []
+    table = theorems.small_step(theorems.curves(study))
+    table = table[(table["theorem"] == 2) & (table["layer"] == 1)]
+    comparable = {theorems.label(r): theorems.as_claimed(r) for r in theorems.runs(study)}
+    for name, part in table.groupby("study", sort=False):
+        found = part["rate"].notna().all()
+        measured = (
+            f"≥ {theorems.SMALL:g} % of data at steps up to {part['rate'].min():.3g}/n"
+            if found else f"at most {part['best'].min():.1f} % at any step size"
+        )  # fmt: skip
+        rows.append(
+            {"claim": "Sparsity changes as predicted", "published": "as predicted",
+             "measured": measured, "under": name,
+             "verdict": theorems.verdict(bool(found), comparable[str(name)])}
+        )  # fmt: skip
+    return rows
+
+
+def _rise(study: Study) -> list[dict[str, Any]]:
+    epochs, rows = theorems.epochs(study), []
+    part = epochs[(epochs["quantity"] == "sparsity") & (epochs["theorem"] == 2)
+                  & (epochs["layer"] == 1)]  # fmt: skip
+    accuracy = {theorems.label(r): r.summary["accuracy"] for r in theorems.runs(study)}
+    comparable = {theorems.label(r): r.experiment.dataset == "mnist" for r in theorems.runs(study)}
+    for name, found in part.groupby("study", sort=False):
+        mean = found.groupby("epoch")["value"].mean()
+        rose = bool(mean.iloc[-1] > mean.iloc[0])
+        rows.append(
+            {"claim": "Sparsity rises over training", "published": "rises",
+             "measured": f"{mean.iloc[0]:.3f} → {mean.iloc[-1]:.3f} in {int(mean.index.max())} "
+                         f"epochs, test accuracy {100 * accuracy[str(name)]:.1f} %",
+             "under": name, "verdict": theorems.verdict(rose, comparable[str(name)])}
+        )  # fmt: skip
+    return rows
+
+
+def _worst(verdicts: pd.Series) -> str:
+    failing = verdicts[verdicts.str.startswith(theorems.FAILS)]
+    return str(failing.iloc[0] if len(failing) else verdicts.iloc[0])
+
+
+def _percent(value: float) -> str:
+    return f"{np.floor(value * 1000) / 1000:.3f} %"
