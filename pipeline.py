@@ -223,22 +223,24 @@ def share(
     ] = True,
     results: Results = RESULTS,
 ) -> None:
-    """Add summaries, histories and measures of latents of all stored networks to tables that others
-    can report from."""
+    """Add summaries, histories and measures of latents of all stored networks, and what sparsity
+    runs measured, to tables that others can report from."""
     from ffcore import sharing, shipped
     from ffcore.store import Store
 
     with _alone(results):
-        runs = [r for r in Store(results).all() if r.experiment.kind == "network"]
-        if not runs:
+        stored = Store(results).all()
+        runs = [r for r in stored if r.experiment.kind == "network"]
+        if not stored:
             raise StoreError(
-                f"no network is stored in {results}; train some with `python pipeline.py train`"
+                f"nothing is stored in {results}; train with `python pipeline.py train`"
             )
-        added, replaced = shipped.write(into, runs)
-        measured = sharing.latents(into, runs, results) if latents else 0
+        added, replaced = shipped.write(into, runs) if runs else (0, 0)
+        more, again = sharing.studies(into, stored)
+        measured = sharing.latents(into, runs, results) if latents and runs else 0
     print(
-        f"{into}: {added} networks added, {replaced} replaced; latents of {measured} networks "
-        "measured"
+        f"{into}: {added} networks added, {replaced} replaced; {more} sparsity runs added, "
+        f"{again} replaced; latents of {measured} networks measured"
     )
 
 
@@ -275,8 +277,8 @@ def status(
     for (kind, name, found), count in sorted(counts.items()):
         what = "networks" if kind == "network" else "sparsity studies"
         print(f"  {what} on {name}: {count} {found}")
-    for text, count in sorted(pipeline.stand_ins(list(states)).items()):
-        print(f"  standing in for missing networks: {count} {text}")
+    for text, count in sorted(pipeline.evidence.counted(list(states)).items()):
+        print(f"  standing in for what is missing: {count} {text}")
     for e, state in states.items():
         if state.name == "damaged":
             print(f"  damaged: {e.name} ({e.key}), {state.reason}")

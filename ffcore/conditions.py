@@ -11,9 +11,8 @@ import torch
 
 from ffcore import data, labels, sparsity
 from ffcore.measures import sample_rows
-from ffcore.store import Run
 from ffcore.study import Study
-from ffcore.theorems import LOSSES, experiment, label
+from ffcore.theorems import LOSSES, AnyRun, experiment, label
 
 WIDTHS = tuple(2**k for k in range(6, 15))  # 64 to 16,384
 REPEATS = 8  # layers drawn a width
@@ -160,7 +159,7 @@ def named(value: object) -> str:
     return str(value)
 
 
-def _rows(run: Run) -> list[dict[str, Any]]:
+def _rows(run: AnyRun) -> list[dict[str, Any]]:
     frame, e = run.table("epochs"), experiment(run)
     frame = frame[(frame["theorem"] == 2) & frame["quantity"].isin(QUANTITIES)]
     percent = frame["quantity"].isin(QUANTITIES[:4])

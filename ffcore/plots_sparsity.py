@@ -22,12 +22,17 @@ def shares(epochs: pd.DataFrame) -> Figure:
     """Share that satisfies Theorem 2 and share whose sparsity really rose, over training.
 
     Args:
-        epochs: ``study``, ``epoch``, ``theorem``, ``side``, ``quantity``, ``value`` in [0, 1].
+        epochs: ``study``, ``epoch``, ``layer``, ``theorem``, ``side``, ``quantity``, ``value`` in
+            [0, 1].
     """
     studies = list(dict.fromkeys(epochs["study"]))
-    figure, axes = canvas(1, len(studies), 2.75 * len(studies) + 0.6, 3.4, sharey=True)
-    second = epochs[epochs["theorem"] == 2]
-    for axis, study in zip(axes[0], studies, strict=True):
+    columns = min(4, len(studies))
+    rows = -(-len(studies) // columns)
+    figure, axes = canvas(rows, columns, 2.4 * columns + 0.6, 2.5 * rows + 0.9, sharey=True)
+    for axis in axes.flat[len(studies) :]:
+        axis.set_axis_off()
+    second = epochs[(epochs["theorem"] == 2) & (epochs["layer"] == 1)]
+    for axis, study in zip(axes.flat, studies, strict=False):
         axis.axhline(50, color="0.65", lw=1, ls=":")
         for side, colour in SIDE.items():
             for quantity, dash in (("satisfied", "-"), ("rose", "--")):
@@ -35,10 +40,11 @@ def shares(epochs: pd.DataFrame) -> Figure:
                               & (second["quantity"] == quantity)]  # fmt: skip
                 axis.plot(part["epoch"], 100 * part["value"], color=colour, ls=dash, lw=1.7,
                           marker="o", ms=3)  # fmt: skip
-        axis.set_title(textwrap.fill(study, 28), fontsize=8.5)
+        axis.set_title(textwrap.fill(study, 30), fontsize=8)
         axis.set(xlabel="epoch (0: before training)", ylim=(-2, 102))
         whole_numbers(axis)
-    axes[0, 0].set_ylabel("share of data (%)")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("share of data (%)")
     handles = [plt.Line2D([], [], color=c, lw=1.7, label=f"{s} data") for s, c in SIDE.items()]
     handles += [
         plt.Line2D([], [], color="0.3", lw=1.7, label="inequality satisfied"),
@@ -108,7 +114,7 @@ def sparsity_over_training(epochs: pd.DataFrame) -> Figure:
         whole_numbers(axis)
         axis.grid(axis="y", color="0.92")
     axes[0, 0].set_ylabel("mean Hoyer sparsity of h")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3,
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2,
                   fontsize=8, frameon=False)  # fmt: skip
     return figure
 

@@ -7,11 +7,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from ffcore import rq2, shipped
+from ffcore import rq2, shipped, shipped_studies
 from ffcore.console import job, say
 from ffcore.errors import DataError
 from ffcore.store import Run
-from ffcore.study import Study, network
+from ffcore.study import Study, network, project_root, read_profile
+
+
+def studies(into: Path, runs: Sequence[Run]) -> tuple[int, int]:
+    """Add the sparsity runs among some runs to a folder's tables, with the followed data of each
+    profile's first study; returns how many were added, and how many replaced others."""
+    profiles = sorted((project_root() / "profiles").glob("*.yaml"))
+    followed = {read_profile(path.stem).sparsity[0].base.key for path in profiles}
+    current = [r for r in runs if "curve.parquet" in r.files]  # not of an older engine
+    return shipped_studies.write(into, current, followed)
 
 
 def latents(into: Path, runs: Sequence[Run], results: Path) -> int:

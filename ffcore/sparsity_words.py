@@ -9,6 +9,7 @@ import pandas as pd
 
 from ffcore import conditions, theorems
 from ffcore.plots import interval
+from ffcore.shipped_studies import SharedRun
 from ffcore.study import Study
 
 SIDES = ("positive", "negative")
@@ -18,8 +19,10 @@ def shown(study: Study) -> str:
     """Which runs there are, of how many planned."""
     planned, found = study.profile.sparsity_runs(), study.sparsity_runs
     sets = ", ".join(dict.fromkeys(r.experiment.dataset for r in found))
+    shared = sum(isinstance(r, SharedRun) for r in found)
+    whose = f" ({shared} of them shipped with the project)" if shared else ""
     return (
-        f"**Shown here:** {len(found)} of {len(planned)} runs, on {sets}; profile "
+        f"**Shown here:** {len(found)} of {len(planned)} runs{whose}, on {sets}; profile "
         f"{study.profile.label}."
     )
 

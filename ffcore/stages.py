@@ -7,7 +7,6 @@ of what each stage was made from; the store keeps its own for runs.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,10 +14,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from ffcore import catalogue, digests, doing, planning, records, shipped, workers
+from ffcore import catalogue, digests, doing, planning, records, workers
 from ffcore.config import Experiment, SparsityExperiment
 from ffcore.console import duration, job, say, stop_if_interrupted
 from ffcore.errors import StoreError, unknown
+from ffcore.evidence import Evidence
 from ffcore.profiles import Profile
 from ffcore.store import State, Store
 
@@ -203,34 +203,17 @@ class Pipeline:
             *(self.profile.sparsity_runs() if "ffcore.theorems" in used else []),
         ]
 
-    def records(self, name: str) -> list[records.Record | None]:
-        """What stands for each network that a report reads, see ``records.find``; where it reads
-        weights, once more among one's own runs alone, for these may be others than the best."""
-        planned = [e for e in self.needed(name) if isinstance(e, Experiment)]
-        found = records.find(planned, self.store, self.shipped)
-        if WEIGHTS in self.inputs_of_code(name)["code"]:
-            found = found + records.find(planned, self.store, {})
-        return found
-
     @cached_property
-    def shipped(self) -> dict[str, shipped.Entry]:
-        """The results that travel with the project."""
-        return shipped.read(self.root / "shipped")
+    def evidence(self) -> Evidence:
+        """What there is to report from."""
+        return Evidence(self.store, self.root / "shipped")
 
     def run_digests(self, name: str) -> dict[str, str]:
         """Name of each network or study that a report has results of → digest of those."""
-        studies = [e for e in self.needed(name) if isinstance(e, SparsityExperiment)]
-        digest = {
-            run.experiment.name: digests.digest({n: f["sha256"] for n, f in run.files.items()})
-            for run in self.store.usable(studies)
-        }
-        latents = self.root / "shipped" / shipped.LATENTS
-        if WEIGHTS in self.inputs_of_code(name)["code"] and latents.is_file():
-            digest[shipped.LATENTS] = digests.file_digest(latents)
-        networks: dict[str, list[Any]] = {}
-        for r in filter(None, self.records(name)):
-            networks.setdefault(r.planned.name, []).append([r.origin, r.experiment.key, r.content])
-        return digest | {planned: digests.digest(found) for planned, found in networks.items()}
+        return self.evidence.digests(self.needed(name), self._weights(name))
+
+    def _weights(self, name: str) -> bool:
+        return WEIGHTS in self.inputs_of_code(name)["code"]
 
     def pending(self, name: str) -> str:
         """Why a report's notebook would run, or nothing where it is up to date."""
@@ -290,7 +273,10 @@ class Pipeline:
                 "command": self.profile.command(command),
                 "seeds": sorted({e.seed for e in self.experiments}),
                 "experiments": {e.key: e.name for e in self.experiments},
-                "stand_ins": self._stand_ins(names),
+                "stand_ins": {
+                    planned: found for n in names for planned, found in
+                    self.evidence.stand_ins(self.needed(n), self._weights(n)).items()
+                },
                 "label": self.profile.label,
             },
             measured={
@@ -305,24 +291,9 @@ class Pipeline:
         )  # fmt: skip
         return folder
 
-    def stand_ins(self, planned: Sequence[AnyExperiment]) -> Counter[str]:
-        """How many of some networks have a stand-in, by what it is."""
-        networks = [e for e in planned if isinstance(e, Experiment)]
-        found = records.find(networks, self.store, self.shipped)
-        return Counter(str(r) for r in found if r and r.stands_in)
-
-    def _stand_ins(self, names: Sequence[str]) -> dict[str, list[str]]:
-        """Planned network → origin and name of the result that reports show in its place."""
-        return {
-            r.planned.name: [r.origin, r.experiment.name]
-            for n in names
-            for r in self.records(n)
-            if r and r.stands_in
-        }
-
     def require(self, name: str) -> None:
-        """Raise StoreError unless there are results for a report: some networks, and every
-        sparsity study; says where runs were made by other code."""
+        """Raise StoreError unless there are results for a report, some networks or some sparsity
+        runs; says where runs were made by other code."""
         needed = self.needed(name)
         if not needed:
             return
@@ -338,8 +309,7 @@ class Pipeline:
                     f"{name} needs the weights of networks, which no shipped table has, and none "
                     f"is stored in {self.store.runs}; run `{self.profile.command('train')}`"
                 )
-        studies = any(isinstance(e, SparsityExperiment) for e in lacking)
-        if lacking and (studies or not any(self.records(name))):
+        if lacking and not self.evidence.anything(needed):
             raise StoreError(
                 f"{len(lacking)} of {len(states)} runs of profile {self.profile.label} are not "
                 f"usable, the first is {lacking[0].name}: {states[lacking[0]].reason}; "

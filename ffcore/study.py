@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from ffcore import data, digests, published, records, shipped
+from ffcore import data, digests, published, records, shipped, shipped_studies
 from ffcore.config import FACTORS, Experiment, SparsityExperiment
 from ffcore.errors import ConfigError, StoreError, unknown
 from ffcore.profiles import Profile, make_profile
 from ffcore.records import Record
+from ffcore.shipped_studies import SharedRun
 from ffcore.store import Run, Store
 
 if TYPE_CHECKING:
@@ -148,9 +149,19 @@ class Study:
         return shipped.read_latents(self.root / "shipped")
 
     @cached_property
-    def sparsity_runs(self) -> list[Run]:
-        """The profile's sparsity studies that are stored; StoreError where none is."""
-        return self._stored(self.profile.sparsity_runs(), "sparsity studies")
+    def sparsity_runs(self) -> list[Run | SharedRun]:
+        """The profile's sparsity runs that are stored, or else shipped.
+
+        Raises:
+            StoreError: none; names the command that trains.
+        """
+        planned = self.profile.sparsity_runs()
+        own = {r.experiment: r for r in self.store.usable(planned)}
+        shared = {} if len(own) == len(planned) else shipped_studies.read(self.root / "shipped")
+        found = [own.get(e) or shared.get(e.key) for e in planned]
+        if not any(found):
+            raise StoreError(self._nothing(len(planned), "sparsity runs"))
+        return [run for run in found if run]
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -235,14 +246,6 @@ class Study:
     @cached_property
     def _code(self) -> dict[str, str]:
         return digests.code_digests()
-
-    def _stored(
-        self, experiments: Sequence[Experiment | SparsityExperiment], what: str
-    ) -> list[Run]:
-        runs = self.store.usable(experiments)
-        if not runs:
-            raise StoreError(self._nothing(len(experiments), what))
-        return runs
 
     def _nothing(self, planned: int, what: str) -> str:
         return (

@@ -7,7 +7,9 @@ import pandas as pd
 
 from ffcore import published
 from ffcore.config import SparsityExperiment
+from ffcore.errors import StoreError
 from ffcore.intervals import wilson
+from ffcore.shipped_studies import SharedRun
 from ffcore.sparsity_book import KEYS
 from ffcore.store import Run
 from ffcore.study import Study
@@ -27,10 +29,21 @@ PAIRED = 0.99  # mean cosine from which positives and their negatives count as t
 UNLIKELY = 1.63  # of ``sparsity.gaussian_distance``: 1 of 100 samples of a Gaussian is beyond
 
 
-def runs(study: Study, part: str = "theorems") -> list[Run]:
-    """The stored runs that nothing is varied in, of the studies of a part of the profile."""
+AnyRun = Run | SharedRun
+
+
+def runs(study: Study, part: str = "theorems") -> list[AnyRun]:
+    """The runs that nothing is varied in, of the studies of a part of the profile.
+
+    Raises:
+        StoreError: there is none.
+    """
     bases = {s.base for s in study.profile.sparsity if s.part == part}
-    return [r for r in study.sparsity_runs if r.experiment in bases]
+    found = [r for r in study.sparsity_runs if r.experiment in bases]
+    if not found:
+        train = study.profile.command("train", "--only sparsity")
+        raise StoreError(f"none of the {len(bases)} studies is stored; train them with `{train}`")
+    return found
 
 
 def epochs(study: Study) -> pd.DataFrame:
@@ -39,8 +52,8 @@ def epochs(study: Study) -> pd.DataFrame:
 
 
 def samples(study: Study) -> pd.DataFrame:
-    """One row a study, epoch, theorem, side and datum of the sample that was followed."""
-    return _tables(runs(study), "samples")
+    """Theorem 2 on the followed data of the first study: a row an epoch, side and datum."""
+    return _tables(runs(study)[:1], "samples").query("theorem == 2")
 
 
 def curves(study: Study) -> pd.DataFrame:
@@ -52,13 +65,13 @@ def curves(study: Study) -> pd.DataFrame:
     return frame[(frame["epoch"] == 0) | (frame["epoch"] == last)]
 
 
-def experiment(run: Run) -> SparsityExperiment:
+def experiment(run: AnyRun) -> SparsityExperiment:
     """What a sparsity run is of."""
     assert isinstance(run.experiment, SparsityExperiment)
     return run.experiment
 
 
-def label(run: Run) -> str:
+def label(run: AnyRun) -> str:
     """A study in a few words: data set, loss, step, and what is not the default."""
     e = experiment(run)
     step = f"SGD, {e.rate:g}/n" if e.optimizer == "sgd" else f"Adam, {e.rate:g}"
@@ -221,7 +234,7 @@ def assumptions(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def as_claimed(run: Run) -> bool:
+def as_claimed(run: AnyRun) -> bool:
     """Whether a run is under the conditions of the published claim on training."""
     e = experiment(run)
     return (e.dataset, e.loss, e.optimizer, e.activation, e.layers, e.negatives) == (
@@ -229,12 +242,12 @@ def as_claimed(run: Run) -> bool:
     )  # fmt: skip
 
 
-def _tables(found: list[Run], name: str) -> pd.DataFrame:
+def _tables(found: list[AnyRun], name: str) -> pd.DataFrame:
     parts = [r.table(name).assign(study=label(r), dataset=r.experiment.dataset) for r in found]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _wide(run: Run, epoch: int | None = None) -> pd.DataFrame:
+def _wide(run: AnyRun, epoch: int | None = None) -> pd.DataFrame:
     """A run's epochs with a column a quantity; layer 1."""
     frame = run.table("epochs").query("layer == 1")
     if epoch is not None:

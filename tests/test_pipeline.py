@@ -177,7 +177,7 @@ def test_a_profile_of_ones_own_makes_a_report(tmp_path):
 def test_a_run_that_cannot_be_saved_ends_the_training_at_once(tmp_path):
     (tmp_path / "runs").write_text("in the way")
     said = pipeline("train", "--profile", "smoke", "--results", tmp_path, code=1)
-    assert "cannot write the run" in said and "0 of 22 were trained" in said
+    assert "cannot write the run" in said and "0 of 27 were trained" in said
 
 
 def test_clean_leaves_a_folder_alone_that_it_did_not_make(tmp_path):
@@ -303,7 +303,7 @@ def shared(made, tmp_path_factory):
         shutil.copytree(ROOT / part, root / part)
     shutil.copy(ROOT / "pipeline.py", root)
     said = pipeline("share", "--results", results, "--into", root / "shipped")
-    assert "20 networks added, 0 replaced" in said
+    assert "20 networks added, 0 replaced; 7 sparsity runs added, 0 replaced" in said
     return root
 
 
@@ -341,7 +341,7 @@ def test_shared_latents_give_the_taxonomy_and_say_which_pictures_need_weights(sh
 
 def test_status_says_what_stands_in_and_reports_that_need_weights_say_so(shared):
     said = elsewhere(shared, "status", "--profile", "smoke")
-    assert "standing in for missing networks: 20 shipped, 3 epochs, fp32" in said
+    assert "standing in for what is missing: 20 shipped, 3 epochs, fp32" in said
     said = elsewhere(shared, "report", "rq2_topology", "--profile", "smoke", code=1)
     assert "needs the weights" in said and "pipeline.py train --profile smoke" in said
 
@@ -374,3 +374,13 @@ sparsity: [{dataset: digits, width: 8, epochs: 1}]
 def test_nothing_to_share_is_an_error(tmp_path):
     said = pipeline("share", "--results", tmp_path, "--into", tmp_path / "tables", code=1)
     assert "no network is stored" in said and not (tmp_path / "tables").exists()
+
+
+def test_sparsity_reports_are_made_from_shared_runs(shared):
+    said = elsewhere(shared, "report", "sparsity_answers", "--profile", "smoke")
+    folder = shared / re.search(r"^(\S*)/index\.html$", said, re.M)[1]
+    stand_ins = json.loads((folder / "manifest.json").read_text())["stand_ins"]
+    assert len(stand_ins) == 7 and {origin for origin, _ in stand_ins.values()} == {"shipped"}
+    page = (folder / "sparsity_answers.html").read_text()
+    assert "7 of 7 runs (7 of them shipped with the project)" in page
+    assert len(pd.read_csv(folder / "tables" / "answers_claims.csv")) > 5

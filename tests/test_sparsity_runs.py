@@ -59,11 +59,18 @@ def loss_of(e: SparsityExperiment, positive, negative):
 
 @pytest.mark.parametrize("loss", ["difference", "logistic", "polar-sigmoid", "polar-symmetric"])
 @pytest.mark.parametrize(
-    ("optimizer", "rate", "embedding", "pixels"),
-    [("sgd", 2.0, "corner", "unit"), ("adam", 1e-3, "appended", "standardised")],
+    ("optimizer", "rate", "embedding", "pixels", "activation"),
+    [
+        ("sgd", 2.0, "corner", "unit", "relu"),
+        ("adam", 1e-3, "appended", "standardised", "relu"),
+        ("sgd", 1.0, "corner", "standardised", "tanh"),
+    ],
 )
-def test_training_equals_plain_autograd(digits, loss, optimizer, rate, embedding, pixels):
-    e = small(loss=loss, optimizer=optimizer, rate=rate, label_embedding=embedding, pixels=pixels)
+def test_training_equals_plain_autograd(
+    digits, loss, optimizer, rate, embedding, pixels, activation
+):
+    e = small(loss=loss, optimizer=optimizer, rate=rate, label_embedding=embedding, pixels=pixels,
+              activation=activation)  # fmt: skip
     found = run(e, digits)
     weight = found.weights["initial"].clone().requires_grad_()
     rule = torch.optim.SGD if optimizer == "sgd" else torch.optim.Adam
@@ -72,7 +79,9 @@ def test_training_equals_plain_autograd(digits, loss, optimizer, rate, embedding
     for epoch in (1, 2):
         for _, x_pos, x_neg in pairs(e, digits, epoch, found.weights["patterns"]):
             steps.zero_grad()
-            goodness = [goodness_of(e, (x @ weight.T).relu()) for x in (x_pos, x_neg)]
+            goodness = [
+                goodness_of(e, getattr(torch, activation)(x @ weight.T)) for x in (x_pos, x_neg)
+            ]
             value = loss_of(e, *goodness)
             value.backward()
             steps.step()
@@ -342,6 +351,33 @@ def test_prediction_and_outcome_agree_for_other_activations(digits, activation, 
     assert agreement["value"].min() >= 0.99
     assert found.epochs.query("quantity == 'undefined'")["value"].max() == 0
     assert not found.epochs["quantity"].str.contains("infinite").any()
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+def test_theorem_1_is_measured_on_an_explicit_step_down_the_goodness_of_positives(
+    digits, activation
+):
+    e = small(activation=activation, loss="polar-sigmoid", rate=1.0, batch_size=2000, epochs=0)
+    found, value = run(e, digits), getattr(torch, activation)
+    index, x, _ = next(pairs(e, digits, 0, found.weights["patterns"]))
+    x, weight = x.double(), found.weights["initial"].double().requires_grad_()
+    z = x @ weight.T
+    h = value(z)
+    (steep,) = torch.autograd.grad(h.sum(), z, retain_graph=True)
+    (slope,) = torch.autograd.grad(h.square().sum(1).mean(), weight)
+    h, after = h.detach(), value(x @ (weight - e.rate / e.width * slope).T).detach()
+    expected = {
+        "margin": theory.margin(x, h, torch.ones(len(x)).double(), steep),
+        "change": theory.sparsity(after) - theory.sparsity(h),
+        "goodness": h.square().sum(1),
+    }
+    ours = found.samples.query("theorem == 1").set_index("index").loc[index.tolist()]
+    assert set(ours["side"]) == {"positive"}
+    for name, values in expected.items():
+        error = (torch.tensor(ours[name].to_numpy()) - values).abs().max()
+        assert error < 1e-4 * values.abs().max(), name
+        mean = found.steps.query("theorem == 1")[name].item()
+        assert mean == pytest.approx(float(values.mean()), rel=1e-4)
 
 
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "adam"}, {"layers": 2}])

@@ -1,0 +1,142 @@
+"""Sparsity runs that travel with the project: their records and tables, no weights, no steps.
+
+Parquet files in a folder: ``sparsity.parquet`` (a row a run: key, name, and the whole record as
+JSON), ``sparsity_epochs.parquet`` and ``sparsity_curves.parquet`` (all of these tables of
+``sparsity_runs.SparsityResult``), and ``sparsity_samples.parquet`` (Theorem 2 on followed images,
+of some runs only: it is long).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ffcore.config import SparsityExperiment, build
+from ffcore.errors import ConfigError, StoreError
+from ffcore.frames import write_frames
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ffcore.store import Run
+
+RUNS = "sparsity.parquet"
+TABLES = {"epochs": "sparsity_epochs.parquet", "curve": "sparsity_curves.parquet",
+          "samples": "sparsity_samples.parquet"}  # fmt: skip
+FILES = (RUNS, *TABLES.values())
+RECORDED = ("experiment", "summary", "seconds", "provenance")
+COUNTS = {"epoch": "int16", "layer": "int8", "theorem": "int8"}
+
+
+@dataclass(frozen=True)
+class SharedRun:
+    """A shipped sparsity run; reads like a ``store.Run``."""
+
+    experiment: SparsityExperiment
+    summary: dict[str, Any]
+    seconds: dict[str, float]
+    provenance: dict[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of its tables.
+
+        Raises:
+            StoreError: it was not shipped; train the run to have it.
+        """
+        if name not in self.tables:
+            raise StoreError(
+                f"table {name!r} of {self.experiment.name} is not shipped; train it with "
+                "`python pipeline.py train --only sparsity`"
+            )
+        return self.tables[name]
+
+
+def read(folder: Path) -> dict[str, SharedRun]:
+    """Key → run of every sparsity run in a folder; empty where the folder has no such tables.
+
+    Raises:
+        StoreError: one table without the others, or one that cannot be read or does not fit.
+    """
+    if not any((folder / name).exists() for name in FILES):
+        return {}
+    import pandas as pd
+
+    try:
+        rows = pd.read_parquet(folder / RUNS).to_dict("records")
+        parts = {
+            name: {key: part.drop(columns="key").reset_index(drop=True)
+                   for key, part in pd.read_parquet(folder / file).groupby("key", sort=False)}
+            for name, file in TABLES.items()
+        }  # fmt: skip
+        found = {}
+        for row in rows:
+            values = {name: json.loads(row[name]) for name in RECORDED}
+            experiment = build(SparsityExperiment, values.pop("experiment"))
+            if experiment.key != row["key"]:
+                raise ValueError(f"the row of {row['name']} does not fit its key")
+            tables = {name: of[row["key"]] for name, of in parts.items() if row["key"] in of}
+            if not {"epochs", "curve"} <= set(tables):
+                raise ValueError(f"{row['name']} lacks a table")
+            found[row["key"]] = SharedRun(experiment, **values, tables=tables)
+        return found
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        raise StoreError(
+            f"the sparsity tables in {folder} cannot be used: {error}; bring all back, such as "
+            f"with `git checkout -- {folder.name}`, or remove all"
+        ) from None
+
+
+def write(folder: Path, runs: Iterable[Run], followed: Collection[str] = ()) -> tuple[int, int]:
+    """Add the sparsity runs among some runs to a folder's tables; same keys are replaced.
+
+    Args:
+        followed: keys of runs whose ``samples`` are shipped.
+
+    Returns:
+        how many were added, and how many replaced others.
+    """
+    import pandas as pd
+
+    entries = read(folder)
+    before = set(entries)
+    new = {}
+    for run in runs:
+        e = run.experiment
+        if not isinstance(e, SparsityExperiment):
+            continue
+        tables = {"epochs": run.table("epochs"), "curve": run.table("curve")}
+        if e.key in followed:
+            samples = run.table("samples")
+            tables["samples"] = samples[(samples["theorem"] == 2) & (samples["layer"] == 1)]
+        new[e.key] = SharedRun(e, run.summary, run.seconds, run.provenance, tables)
+    if not new:
+        return 0, 0
+    entries |= new
+    ordered = sorted(entries.values(), key=lambda r: r.experiment.name)
+    frames = {folder / RUNS: pd.DataFrame([_row(run) for run in ordered])}
+    for name, file in TABLES.items():
+        parts = [r.tables[name].assign(key=r.experiment.key) for r in ordered if name in r.tables]
+        if parts:
+            frames[folder / file] = _small(pd.concat(parts, ignore_index=True))
+        else:
+            frames[folder / file] = pd.DataFrame({"key": pd.Series(dtype="str")})
+    write_frames(frames, "zstd")
+    return len(new.keys() - before), len(new.keys() & before)
+
+
+def _small(frame: pd.DataFrame) -> pd.DataFrame:
+    """Short integers and single precision: what is reported has four digits."""
+    counts = {k: v for k, v in COUNTS.items() if k in frame}
+    wide = {c: "float32" for c in frame.select_dtypes("float64") if c != "rate"}
+    return frame.astype({**wide, **counts})
+
+
+def _row(run: SharedRun) -> dict[str, Any]:
+    values = {"experiment": run.experiment.model_dump(mode="json"), "summary": run.summary,
+              "seconds": run.seconds, "provenance": run.provenance}  # fmt: skip
+    shown = {"key": run.experiment.key, "name": run.experiment.name}
+    return {**shown, **{k: json.dumps(v, sort_keys=True) for k, v in values.items()}}
