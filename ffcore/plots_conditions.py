@@ -123,10 +123,12 @@ def mistakes(frame: pd.DataFrame) -> Figure:
             spread = [part["wrong"] - part["low"], part["high"] - part["wrong"]]
             axis.errorbar(part["size"], part["wrong"], np.clip(spread, 0, None), color=colour,
                           marker=marker, ms=4, lw=1.2, capsize=2)  # fmt: skip
-        axis.set(xscale="log", xlabel="predicted change of sparsity, absolute", ylim=(-2, None))
+        axis.set(xscale="log", xlabel="predicted change of sparsity, absolute")
         axis.set_title(f"{side} data")
         axis.grid(color="0.94")
     axes[0, 0].set_ylabel("wrong predictions (%)")
+    top = max(1.0, float(frame["high"].max()))
+    axes[0, 0].set_ylim(-0.04 * top, 1.05 * top)
     handles = [mark(f"{n} in the step", m, c, ls="-") for n, (m, c) in looks.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
@@ -205,8 +207,8 @@ def widths(frame: pd.DataFrame, published: float) -> Figure:
         )
         missed = 100 - part["finite_width"]
         spread = np.clip([missed - (100 - part["high"]), (100 - part["low"]) - missed], 0, None)
-        axis.errorbar(places, missed, spread, ls="", marker="o", ms=3.5, capsize=2, lw=1,
-                      color=STUDY[number % len(STUDY)], label=f"{dataset}: {setup}")  # fmt: skip
+        axis.errorbar(places, missed, spread, ls="", marker="os^"[number // len(STUDY) % 3],
+                      ms=3.5, capsize=2, lw=1, color=STUDY[number % len(STUDY)], label=f"{dataset}: {setup}")  # fmt: skip
     axis.set_yscale("symlog", linthresh=0.01)
     axis.set_ylim(bottom=-0.002)
     axis.set_xticks(range(len(order)), [f"{w:,}" for w in order])
