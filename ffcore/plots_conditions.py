@@ -208,7 +208,8 @@ def widths(frame: pd.DataFrame, published: float) -> Figure:
         missed = 100 - part["finite_width"]
         spread = np.clip([missed - (100 - part["high"]), (100 - part["low"]) - missed], 0, None)
         axis.errorbar(places, missed, spread, ls="", marker="os^"[number // len(STUDY) % 3],
-                      ms=3.5, capsize=2, lw=1, color=STUDY[number % len(STUDY)], label=f"{dataset}: {setup}")  # fmt: skip
+                      ms=3.5, capsize=2, lw=1, color=STUDY[number % len(STUDY)],
+                      label=f"{dataset}: {setup}")  # fmt: skip
     axis.set_yscale("symlog", linthresh=0.01)
     axis.set_ylim(bottom=-0.002)
     axis.set_xticks(range(len(order)), [f"{w:,}" for w in order])
