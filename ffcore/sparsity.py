@@ -229,7 +229,7 @@ def gaussian_distance(weight: Tensor, most: int = 100_000) -> float:
         most: weights to look at, evenly spread.
     """
     flat = weight.detach().flatten()
-    flat = flat[:: max(1, len(flat) // most)].double().cpu() * math.sqrt(weight.shape[1])
+    flat = flat[:: -(-len(flat) // most)].double().cpu() * math.sqrt(weight.shape[1])
     expected = torch.special.ndtr(flat.sort().values)
     ranks = torch.arange(len(flat) + 1, dtype=torch.float64) / len(flat)
     furthest = torch.maximum(ranks[1:] - expected, expected - ranks[:-1]).max()

@@ -64,7 +64,8 @@ class Book:
         """Check one step by Theorem 2, and by Theorem 1 in epoch 0 and in every EVERY-th batch."""
         epoch, number, layer = step.place
         indices, pairs = step.batch
-        first = (epoch == 0 or number % EVERY == 0) and len(indices) > 1  # A_ii = 0
+        others = len(indices) > 1 or self.e.activation != "relu"  # with ReLU A_ii = 0
+        first = (epoch == 0 or number % EVERY == 0) and others
         self._pulls = self._pull(step, first)
         common = {"loss": step.slopes.loss, "rate_times_width": self._rate_times_width(),
                   "lowering": _lowering(step)}  # fmt: skip

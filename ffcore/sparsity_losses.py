@@ -73,4 +73,6 @@ def score(e: SparsityExperiment, h: Tensor) -> Tensor:
         return h.square().sum(1)
     half = h.shape[1] // 2
     first, second = (part.square().sum(1) for part in (h[:, :half], h[:, half:]))
-    return first - second if e.loss == "polar-sigmoid" else first / (first + second + EPSILON)
+    if e.loss == "polar-sigmoid":
+        return first - second
+    return (first + EPSILON) / (first + second + 2 * EPSILON)

@@ -143,7 +143,7 @@ class Source:
         batches: list[Tensor] = []
         for group in torch.randperm(self.classes, generator=draw).split(self.e.batch_classes):
             own = order[torch.isin(self.labels[order], group)]
-            batches += own.split(self.e.batch_size)
+            batches += own.split(self.e.batch_size) if len(own) else ()
         for number in torch.randperm(len(batches), generator=draw).tolist():
             yield batches[number]
 
@@ -164,5 +164,14 @@ class Source:
                 weights = torch.tensor([0.25, 0.5, 0.25]).view(kernel)
                 bits = conv2d(pad(bits, padding, mode="replicate"), weights)
         mask = (bits > 0.5).flatten(1).to(image.device)
+        others = self.images[rows.to(image.device)]
+        apart = image != others
+        if self.e.label_embedding == "corner":
+            apart[:, : self.classes] = False  # the label will stand there
+        apart = apart.unflatten(1, (-1, mask.shape[1])).any(1)
+        # A mask that shows nothing of one of the images gives way to halves of where they differ.
+        one_sided = ~(mask & apart).any(1) | ~(~mask & apart).any(1)
+        order = apart[one_sided].cumsum(1)
+        mask[one_sided] = 2 * order <= order[:, -1:]
         mask = mask.repeat(1, image.shape[1] // mask.shape[1])  # every colour by the same mask
-        return torch.where(mask, image, self.images[rows.to(image.device)])
+        return torch.where(mask, image, others)

@@ -100,8 +100,6 @@ def run(
     for epoch in range(e.epochs + 1):
         clock.running = epoch > 0
         for number, batch in enumerate(source.batches(epoch, network.scores)):
-            if epoch == 0 or (epoch, number) == (1, 0):  # the steps of epoch 0 are not kept
-                network.restart()
             for depth, layer in enumerate(network.layers):
                 pairs = batch.pairs
                 z = pairs.through(layer.weight.detach())
@@ -126,6 +124,8 @@ def run(
                     if epoch > 0:
                         h = losses.activate(pairs.through(layer.weight.detach()), e.activation)
                     batch = Batch(batch.indices, Pairs(*_normalised(h).chunk(2)))
+            if epoch == 0:  # its steps are not kept
+                network.restart()
             clock.spent("training")
         if progress:
             progress(epoch, e.epochs, book.line(epoch))

@@ -163,6 +163,13 @@ def test_score_orders_latents_as_the_probability_of_being_positive(
     assert torch.equal((found[:, None] > found)[clear], (logit[:, None] > logit)[clear])
 
 
+def test_score_orders_latents_with_a_silent_half_as_the_probability():
+    # P is 1e-6/(1 + 2e-6), 1e-6/(9 + 2e-6), 1/2, 1/5: the second is least, and third comes first.
+    h = torch.tensor([[0.0, 1], [0, 3], [0, 0], [1, 2]], dtype=torch.float64)
+    found = sparsity_losses.score(experiment("polar-symmetric"), h)
+    assert found.argsort().tolist() == probability(h)[0].argsort().tolist() == [1, 0, 3, 2]
+
+
 @pytest.mark.parametrize("loss", WHOLE + POLAR)
 def test_a_step_down_the_loss_raises_scores_of_positives_and_lowers_those_of_negatives(loss):
     e, z = experiment(loss), preactivations(5, 30, 12)[1:-1]

@@ -399,13 +399,11 @@ def test_no_epochs_measure_the_initial_network_only(digits, changes):
     assert found.seconds["training"] == found.seconds["checking"] == 0
 
 
-@pytest.mark.xfail(reason="the step on the last batch of epoch 0 is kept")
 def test_no_epochs_leave_the_weights_alone(digits):
     found = run(small(epochs=0, rate=3.0), digits)
     assert torch.equal(found.weights["final"], found.weights["initial"])
 
 
-@pytest.mark.xfail(reason="in epoch 0 all batches but the first are scored after a step")
 def test_hardest_negatives_before_training_are_by_the_initial_layer(digits):
     # Steps of epoch 0 are not kept: whatever their size, the next batch has the same negatives.
     slow, fast = (run(small(epochs=0, rate=rate, negatives="hardest"), digits) for rate in (1, 30))
