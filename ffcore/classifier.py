@@ -31,12 +31,8 @@ class ClassifierError(ConfigError, ValueError):
     """A parameter, or data, that ``FFClassifier`` cannot use; scikit-learn expects ValueErrors."""
 
 
-class FFClassifier(
-    base.ClassNamePrefixFeaturesOutMixin,
-    base.ClassifierMixin,
-    base.TransformerMixin,
-    base.BaseEstimator,
-):
+class FFClassifier(base.ClassNamePrefixFeaturesOutMixin, base.ClassifierMixin,
+                   base.TransformerMixin, base.BaseEstimator):  # fmt: skip
     """A network trained layer by layer on samples with right and wrong labels, without
     backpropagation (Polar-FFA, arXiv 2408.09210, section 3).
 
@@ -97,6 +93,7 @@ class FFClassifier(
                 corner embedding overwrites, or a training that diverged.
             ValueError: data that scikit-learn's own checks refuse.
         """
+        self.__dict__.pop("weights_", None)  # after a fit that fails, this is not fitted
         X, y = validate_data(self, X, y, dtype=FLOATS)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
@@ -115,15 +112,16 @@ class FFClassifier(
             {"epoch": int(row.pop("epoch")), measured: row.pop("test_accuracy"), **row}
             for row in map(dict, result.history)
         ]
+        if not all(w.isfinite().all() for w in result.weights.values()):
+            raise ClassifierError(f"training diverged; lower learning_rate {self.learning_rate}")
         self.weights_ = {name: w.numpy() for name, w in result.weights.items()}
         self.experiment_ = experiment
-        if not all(np.isfinite(w).all() for w in self.weights_.values()):
-            raise ClassifierError(f"training diverged; lower learning_rate {self.learning_rate}")
         return self
 
     def predict(self, X: Any) -> Any:
-        """The class [N] with the largest sum of P(positive) over the layers; the first of equals."""
-        return self.classes_[self._scores(self._inputs(X)).argmax(dim=1).numpy()]
+        """The class [N] of the largest sum of P(positive) over the layers; the first of equals."""
+        scores = self._scores(self._inputs(X))
+        return self.classes_[scores.argmax(dim=1).numpy()]
 
     def predict_proba(self, X: Any) -> Any:
         """Each class's share of the sum over all classes of what ``predict`` compares: [N, C]
@@ -137,9 +135,8 @@ class FFClassifier(
         inputs, e = self._inputs(X), self.experiment_
         weights = {name: torch.tensor(w).double() for name, w in self.weights_.items()}
         chosen, latents = self._scores(inputs).argmax(dim=1), []
-        for rows, label in zip(
-            inputs.split(train.EVALUATED), chosen.split(train.EVALUATED), strict=True
-        ):
+        size = train.EVALUATED
+        for rows, label in zip(inputs.split(size), chosen.split(size), strict=True):
             x = labels.embed(rows.double(), label, e.label_embedding, weights["patterns"])
             layers = []
             for i, width in enumerate(e.widths, start=1):
@@ -155,7 +152,7 @@ class FFClassifier(
         Raises:
             StoreError: it cannot be written, or its class labels are neither text nor numbers.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "weights_")
         kind, classes = self.classes_.dtype, self.classes_.tolist()
         if not all(isinstance(c, str | int | float) for c in classes):
             raise StoreError(f"class labels of type {kind} cannot be saved; use text or integers")
@@ -206,14 +203,14 @@ class FFClassifier(
             model.n_features_in_, names = facts["features"]
             if names:
                 model.feature_names_in_ = np.array(names, dtype=object)
-            model.mean_, model.scale_ = facts["standard"]
+            model.mean_, model.scale_ = map(float, facts["standard"])
             model.history_, model.weights_ = facts["history"], weights
-            found = {name: w.shape for name, w in weights.items()}
-            if found != (fitting := model._shapes()):
-                raise ValueError(f"its weights have the shapes {found} instead of {fitting}")
+            fitting = model._untrained(model.experiment_).weights(0)
+            if {k: w.shape for k, w in weights.items()} != {k: w.shape for k, w in fitting.items()}:
+                raise ValueError("its weights do not fit its experiment, classes and features")
         except FileNotFoundError:
             raise StoreError(f"there is no file {path}") from None
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, ConfigError) as error:
+        except (OSError, SafetensorError, LookupError, TypeError, ValueError, ConfigError) as error:
             raise StoreError(f"cannot load {path}: {error}; fit again and save") from None
         return model
 
@@ -241,24 +238,20 @@ class FFClassifier(
 
     def _check(self, e: Experiment) -> None:
         """Refuse what an experiment on images cannot meet."""
-        count, features = len(self.classes_), self.n_features_in_
-        if count < 2:
-            raise ClassifierError(
-                f"y has one class only, {str(self.classes_[0])!r}; two are needed"
-            )
-        if not np.isfinite(self.scale_):
-            raise ClassifierError("the values of X are too large for a standard deviation")
-        if self.progress is not None and not callable(self.progress):
-            raise ClassifierError(f"progress is {self.progress!r}; choose a function, or None")
-        if e.patience and not e.validation:
-            raise ClassifierError("patience needs held-out samples; set validation to their number")
-        if e.label_embedding == "corner" and features <= count:
-            raise ClassifierError(
-                f"the corner embedding writes the label over the first {count} features, but X "
-                f"has {features}; choose label_embedding='appended'"
-            )
-        table = train.build([e], 1, count, torch.device("cpu")).table
-        if (different := len(torch.unique(table, dim=0))) < count:
+        count, features, told = len(self.classes_), self.n_features_in_, self.progress
+        corner, sound = e.label_embedding == "corner", told is None or callable(told)
+        faults = [
+            (count < 2, f"y has one class only, {str(self.classes_[0])!r}; two are needed"),
+            (not np.isfinite(self.scale_), "the values of X are too large to be standardised"),
+            (not sound, f"progress is {told!r}; choose a function, or None"),
+            (e.patience > e.validation == 0, "patience needs held-out samples; set validation"),
+            (corner and features <= count, "the corner embedding writes the label over the first "
+             f"{count} features, but X has {features}; choose label_embedding='appended'"),
+        ]  # fmt: skip
+        for wrong, text in faults:
+            if wrong:
+                raise ClassifierError(text)
+        if (different := len(torch.unique(self._untrained(e).table, dim=0))) < count:
             raise ClassifierError(
                 f"{count} classes drew {different} different label patterns and cannot be told "
                 f"apart; raise label_size, which is {e.label_size}, or label_density"
@@ -266,8 +259,7 @@ class FFClassifier(
 
     def _train(self, experiment: Experiment, X: Any, truth: torch.Tensor) -> train.Result:
         """The engine takes pixels, of which it makes (x/255 − 0.1307)/0.3081: it gets features in
-        such units that this is (x − mean_)/scale_. What is held out is its test set, by which it
-        stops."""
+        such units that this is (x − mean_)/scale_. It stops by its test set: what is held out."""
         pixels = self._standardised(X).float().mul_(data.DEVIATION).add_(data.MEAN).mul_(255)
         count = len(self.classes_)
         learned, watched = data.hold_out(truth, experiment.validation, count, experiment.seed)
@@ -278,20 +270,23 @@ class FFClassifier(
             experiment.dataset, pixels[learned], truth[learned], pixels[watched], truth[watched],
             count, (X.shape[1],), "",
         )  # fmt: skip
-
-        def report(now: train.Progress) -> None:
-            if self.progress:
-                self.progress(now.epoch, now.epochs, now.accuracy)
-
+        told = self.progress or (lambda *_: None)
         plain = experiment.model_copy(update={"validation": 0})
-        return next(train.train([plain], dataset, self._device(), report))
+        (result,) = train.train(
+            [plain], dataset, self._device(), lambda now: told(now.epoch, now.epochs, now.accuracy)
+        )
+        return result
+
+    def _untrained(self, e: Experiment) -> train.Block:
+        inputs = self.n_features_in_ - (len(self.classes_) if e.label_embedding == "corner" else 0)
+        return train.build([e], inputs, len(self.classes_), torch.device("cpu"))
 
     def _standardised(self, X: Any) -> torch.Tensor:
         return torch.from_numpy((X - self.mean_) / self.scale_)
 
     def _inputs(self, X: Any) -> torch.Tensor:
         """X [N, D], checked and standardised."""
-        check_is_fitted(self)
+        check_is_fitted(self, "weights_")
         return self._standardised(validate_data(self, X, reset=False, dtype=FLOATS))
 
     def _scores(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -302,16 +297,8 @@ class FFClassifier(
         block.number = torch.float64
         block.factors = [layer[0].double() for layer in block.layers]
         rows = labels.image_part(inputs, e.label_embedding, len(self.classes_))
-        parts = torch.split(rows, train.EVALUATED)
+        parts = rows.split(train.EVALUATED)
         return torch.cat([block.scores(part.to(device))[0].cpu() for part in parts]).double()
-
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of the weights that fit the experiment, the classes and the features."""
-        e, count = self.experiment_, len(self.classes_)
-        size = count if e.label_embedding == "corner" else e.label_size
-        inputs = self.n_features_in_ + (0 if e.label_embedding == "corner" else size)
-        layers = enumerate(zip(e.widths, [inputs, *e.widths], strict=False), start=1)
-        return {"patterns": (count, size), **{f"layer{i}": shape for i, shape in layers}}
 
 
 def _seal(text: str, weights: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from ffcore import data, labels, sparsity
 from ffcore.measures import sample_rows
+from ffcore.shipped_studies import balance
 from ffcore.study import Study
 from ffcore.theorems import LOSSES, AnyRun, experiment, label
 
@@ -43,8 +44,10 @@ def sweep(study: Study, setting: str) -> pd.DataFrame:
         of = label(stored[one.base])
         for e in dict.fromkeys([one.base, *one.varied(setting)]):
             if e in stored:
-                rows += [{"study": of, "value": getattr(e, setting), **row}
-                         for row in _rows(stored[e])]  # fmt: skip
+                value = getattr(e, setting)
+                if setting == "batch_classes" and not value:  # all of them
+                    value = study.dataset(e.dataset).classes
+                rows += [{"study": of, "value": value, **row} for row in _rows(stored[e])]
     return pd.DataFrame(rows)
 
 
@@ -87,25 +90,21 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def lowering(study: Study) -> pd.DataFrame:
-    """How much of its goodness a step lowers, and how many data become sparser, over all runs of
-    one ReLU layer: a row an epoch of a run.
+    """How much of its goodness a step lowers, and how many of its data become sparser, over every
+    step of every run of one ReLU layer: a row a run and bin of ``lowering``, before training and
+    in it.
 
     Returns:
-        ``study``, ``loss``, ``epoch``, ``lowering`` (see ``SparsityResult.steps``), and shares of
-        positives and negatives together, in percent: ``satisfied``, ``rose``.
+        ``study``, ``loss``, ``when``, ``steps`` (how many), and their means: ``lowering`` (see
+        ``SparsityResult.steps``), and shares of positives and negatives together, in percent:
+        ``satisfied``, ``rose``.
     """
     parts = []
     for run in study.sparsity_runs:
         e = experiment(run)
-        if e.activation != "relu" or e.layers > 1:
-            continue
-        frame = run.table("epochs")
-        frame = frame[(frame["theorem"] == 2) & frame["quantity"].isin(["lowering", "satisfied",
-                                                                        "rose"])]  # fmt: skip
-        means = frame.groupby(["epoch", "quantity"])["value"].mean().unstack().reset_index()
-        means[["satisfied", "rose"]] *= 100
-        loss = LOSSES[e.loss] if e.optimizer == "sgd" else f"{LOSSES[e.loss]}, Adam"
-        parts.append(means.assign(study=label(run), loss=loss))
+        if e.activation == "relu" and e.layers == 1:
+            loss = LOSSES[e.loss] if e.optimizer == "sgd" else f"{LOSSES[e.loss]}, Adam"
+            parts.append(balance(run).assign(study=label(run), loss=loss))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -153,10 +152,8 @@ def orders(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def named(value: object) -> str:
-    """A value of a setting; 0 stands for all."""
-    if isinstance(value, float | int | np.number):
-        return f"{value:g}" if value or isinstance(value, float) else "all"
-    return str(value)
+    """A value of a setting."""
+    return f"{value:g}" if isinstance(value, float | int | np.number) else str(value)
 
 
 def _rows(run: AnyRun) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import NullLocator
 
 from ffcore.conditions import HALF, LIMITS, named
 from ffcore.plots import canvas, mark, nothing
@@ -135,8 +136,8 @@ def mistakes(frame: pd.DataFrame) -> Figure:
 
 
 def lowering(frame: pd.DataFrame) -> Figure:
-    """Share of data whose sparsity rose, over how much of its goodness a step lowers; a point an
-    epoch of a run.
+    """Share of data whose sparsity rose, over how much of its goodness a step lowers; a mark is the
+    mean over a run's steps in a bin, its area their number.
 
     Args:
         frame: of ``conditions.lowering``.
@@ -145,18 +146,22 @@ def lowering(frame: pd.DataFrame) -> Figure:
     axis = axes[0, 0]
     axis.axhline(HALF, color="0.6", lw=1, ls=":")
     axis.axvline(0, color="0.6", lw=1, ls=":")
+    handles = []
     for number, (loss, part) in enumerate(frame.groupby("loss", sort=False)):
-        initial = part["epoch"] == 0
         colour = STUDY[number % len(STUDY)]
-        axis.plot(part["lowering"][~initial], part["rose"][~initial], ls="", marker="o", ms=4,
-                  alpha=0.6, mew=0, color=colour, label=str(loss))  # fmt: skip
-        axis.plot(part["lowering"][initial], part["rose"][initial], ls="", marker="o", ms=5,
-                  mfc="white", mew=1.2, color=colour)  # fmt: skip
-    axis.set(ylim=(-3, 103), ylabel="sparsity rose (% of data)",
+        for when, fill in (("training", colour), ("initial", "none")):
+            some = part[part["when"] == when]
+            axis.scatter(some["lowering"], some["rose"], s=9 * np.sqrt(some["steps"]),
+                         facecolors=fill, edgecolors=colour, lw=1, alpha=0.55)  # fmt: skip
+        handles.append(mark(str(loss), "o", colour, ms=6))
+    axis.set_xscale("symlog", linthresh=0.003, linscale=0.5)
+    ticks = [-1, -0.1, -0.01, 0, 0.01, 0.1, 1]
+    axis.set_xticks(ticks, [f"{t:g}".replace("-", "−") for t in ticks])
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set(ylim=(-3, 103), xlim=(-1.4, 1.4), ylabel="sparsity rose (% of data)",
              xlabel="goodness that a step lowers, of all that it moves\n"
                     "(−1: raises all, 0: balanced, 1: lowers all)")  # fmt: skip
-    handles, _ = axis.get_legend_handles_labels()
-    handles.append(mark("before training", "o", "0.3", mfc="white"))
+    handles.append(mark("before training", "o", "0.3", mfc="white", ms=6))
     axis.legend(handles=handles, loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=8,
                 frameon=False)  # fmt: skip
     return figure

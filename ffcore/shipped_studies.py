@@ -2,8 +2,8 @@
 
 Parquet files in a folder: ``sparsity.parquet`` (a row a run: key, name, and the whole record as
 JSON), ``sparsity_epochs.parquet`` and ``sparsity_curves.parquet`` (all of these tables of
-``sparsity_runs.SparsityResult``), and ``sparsity_samples.parquet`` (Theorem 2 on followed images,
-of some runs only: it is long).
+``sparsity_runs.SparsityResult``), ``sparsity_balances.parquet`` (of ``balance``, for steps are too
+many), and ``sparsity_samples.parquet`` (Theorem 2 on followed images, of some runs only).
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
     from ffcore.store import Run
 
 RUNS = "sparsity.parquet"
-TABLES = {"epochs": "sparsity_epochs.parquet", "curve": "sparsity_curves.parquet",
-          "samples": "sparsity_samples.parquet"}  # fmt: skip
+TABLES = {
+    "epochs": "sparsity_epochs.parquet",
+    "curve": "sparsity_curves.parquet",
+    "balance": "sparsity_balances.parquet",
+    "samples": "sparsity_samples.parquet",
+}
 FILES = (RUNS, *TABLES.values())
 RECORDED = ("experiment", "summary", "seconds", "provenance")
+EDGES = (0, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1)  # of bins of |lowering|
 COUNTS = {"epoch": "int16", "layer": "int8", "theorem": "int8"}
 
 
@@ -55,6 +60,30 @@ class SharedRun:
         return self.tables[name]
 
 
+def balance(run: Run | SharedRun) -> pd.DataFrame:
+    """A run's steps by how much of their goodness they lower, of layer 1.
+
+    Returns:
+        For each ``when`` (``initial``: epoch 0, or ``training``) and bin of ``lowering`` with any:
+        number of ``steps``, mean ``lowering``, mean shares ``satisfied`` and ``rose`` of positives
+        and negatives together, in percent.
+    """
+    if isinstance(run, SharedRun):
+        return run.table("balance")
+    import numpy as np
+
+    steps = run.table("steps").query("theorem == 2 and layer == 1")
+    means = steps.groupby(["epoch", "batch"])[["lowering", "satisfied", "rose"]].mean()
+    means[["satisfied", "rose"]] *= 100
+    size = np.searchsorted(EDGES[1:-1], means["lowering"].abs(), side="right") + 1
+    bins = np.where(means["lowering"] < 0, -size, size)
+    when = np.where(means.index.get_level_values("epoch") == 0, "initial", "training")
+    groups = means.assign(steps=1).groupby([when, bins])
+    found = groups.mean().assign(steps=groups.size()).rename_axis(["when", "bin"])
+    return found.reset_index().drop(columns="bin").sort_values(["when", "lowering"],
+                                                               ignore_index=True)  # fmt: skip
+
+
 def read(folder: Path) -> dict[str, SharedRun]:
     """Key → run of every sparsity run in a folder; empty where the folder has no such tables.
 
@@ -79,7 +108,7 @@ def read(folder: Path) -> dict[str, SharedRun]:
             if experiment.key != row["key"]:
                 raise ValueError(f"the row of {row['name']} does not fit its key")
             tables = {name: of[row["key"]] for name, of in parts.items() if row["key"] in of}
-            if not {"epochs", "curve"} <= set(tables):
+            if not {"epochs", "curve", "balance"} <= set(tables):
                 raise ValueError(f"{row['name']} lacks a table")
             found[row["key"]] = SharedRun(experiment, **values, tables=tables)
         return found
@@ -108,7 +137,8 @@ def write(folder: Path, runs: Iterable[Run], followed: Collection[str] = ()) -> 
         e = run.experiment
         if not isinstance(e, SparsityExperiment):
             continue
-        tables = {"epochs": run.table("epochs"), "curve": run.table("curve")}
+        tables = {"epochs": run.table("epochs"), "curve": run.table("curve"),
+                  "balance": balance(run)}  # fmt: skip
         if e.key in followed:
             samples = run.table("samples")
             tables["samples"] = samples[(samples["theorem"] == 2) & (samples["layer"] == 1)]

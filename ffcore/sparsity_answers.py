@@ -56,34 +56,42 @@ def when(study: Study) -> str:
         return "This profile varies no condition."
     wide = shares.pivot_table(index=["study", "value"], columns="side", values="satisfied")
     both = (wide > conditions.HALF).all(axis=1)
-    balance = conditions.lowering(study)
-    text = (
-        f"In training it holds for more than half of the positives and of the negatives in "
+    return (
+        "In training it holds for more than half of the positives and of the negatives in "
         f"{int(both.sum())} of {len(both)} conditions here; the shares range from "
-        f"{wide.min().min():.0f} to {wide.max().max():.0f} %. What decides is whether a step "
-        "lowers more goodness than it raises. "
+        f"{wide.min().min():.0f} to {wide.max().max():.0f} %. "
+        + sparsity_words.law(conditions.lowering(study))
     )
-    return text + sparsity_words.law(balance)
 
 
 def reach(study: Study) -> str:
     """How far beyond one ReLU layer the first-order condition predicts."""
-    parts = []
+    parts, adam = [], []
     for setting, words in (("layers", "layers"), ("activation", "activations"),
                            ("negatives", "kinds of negatives")):  # fmt: skip
         frame = conditions.sweep(study, setting)
         if frame.empty:
             continue
-        when_ = frame[frame["when"] == "training"]
-        of = when_.groupby("layer" if setting == "layers" else "value")["agreement"].min()
+        frame = frame[frame["when"] == "training"]
+        plain = ~frame["study"].str.contains("Adam")
+        column = "layer" if setting == "layers" else "value"
+        of = frame[plain].groupby(column)["agreement"].min()
         named = [f"{conditions.named(k)} {v:.1f} %" for k, v in of.items()]
         parts.append(f"{words}: {', '.join(named)}")
+        if not plain.all():
+            adam.append(frame[~plain]["agreement"].min())
     if not parts:
         return "This profile varies neither depth nor activation nor negatives."
-    return (
-        "Agreement of prediction and outcome over all steps of training, of the worse side and "
-        f"study: {'; '.join(parts)}."
+    text = (
+        "Agreement of prediction and outcome over all steps of training by SGD, of the worse side "
+        f"and study: {'; '.join(parts)}."
     )
+    if adam:
+        text += (
+            " A step of Adam is not along the gradient that the theory follows: there it falls to "
+            f"{min(adam):.1f} %."
+        )
+    return text
 
 
 def _first(study: Study) -> list[dict[str, Any]]:
@@ -191,3 +199,11 @@ def _worst(verdicts: pd.Series) -> str:
 
 def _percent(value: float) -> str:
     return f"{np.floor(value * 1000) / 1000:.3f} %"
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A frame of ``claims`` as a table in Markdown."""
+    lines = ["| claim | published | measured | under | verdict |", "|---|---|---|---|---|"]
+    for row in table.to_dict("records"):
+        lines.append(f"| {' | '.join(str(v) for v in row.values())} |")
+    return "\n".join(lines)

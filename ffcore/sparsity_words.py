@@ -150,23 +150,23 @@ def sweep(frame: pd.DataFrame, label: str) -> str:
 
 
 def law(frame: pd.DataFrame) -> str:
-    """How well the sign of ``lowering`` tells whether most of a step's data become sparser.
+    """How well the sign of ``lowering`` tells whether a step's data become sparser.
 
     Args:
         frame: of ``conditions.lowering``.
     """
-    far = frame[frame["lowering"].abs() > 0.1]
-    if far.empty:
-        return "No step lowers or raises goodness in all."
-    up, down = far[far["lowering"] > 0], far[far["lowering"] < 0]
     parts = []
-    for part, words in ((up, "lower goodness in all"), (down, "raise goodness in all")):
+    for low, high, words in (
+        (0.3, 2, "lower goodness in all, by more than 0.3"),
+        (0, 0.3, "lower it by less"),
+        (-0.3, 0, "raise it by less"),
+        (-2, -0.3, "raise it in all, by more than 0.3"),
+    ):
+        part = frame[(frame["lowering"] > low) & (frame["lowering"] <= high)]
         if len(part):
-            parts.append(
-                f"steps that {words} (by more than a tenth; {len(part):,} epochs of runs): "
-                f"{part['rose'].mean():.0f} % of data became sparser"
-            )
-    return "Over all ReLU runs here, " + "; ".join(parts) + "."
+            share = np.average(part["rose"], weights=part["steps"])
+            parts.append(f"{share:.0f} % in the {part['steps'].sum():,} steps that {words}")
+    return f"Share of data that became sparser, over all steps of ReLU layers: {'; '.join(parts)}."
 
 
 def seeds(study: Study) -> pd.DataFrame:

@@ -2,7 +2,16 @@
 
 from pathlib import Path
 
-from ffcore import contrasts, published, rq1, rq2, structure_words, structures, verdicts
+from ffcore import (
+    contrasts,
+    published,
+    rq1,
+    rq2,
+    sparsity_answers,
+    structure_words,
+    structures,
+    verdicts,
+)
 from ffcore.study import Study
 
 ROOT = Path(__file__).parent.parent
@@ -58,3 +67,11 @@ def test_what_the_readme_says_of_fashion_mnist_is_that_of_the_shipped_networks(t
     assert f"the mean difference is {mean} points, and they rank with ρ = {rank:.2f}" in readme
     worst = run.loc[run["difference"].abs().idxmax()]
     assert f"({worst['best']:.1f} against {worst['published_best']:.1f} %)" in readme
+
+
+def test_what_the_readme_says_of_the_sparsity_theorems_is_what_the_shipped_runs_say(tmp_path):
+    study, readme = Study("paper", results=tmp_path), (ROOT / "README.md").read_text()
+    assert len(study.sparsity_runs) == len(study.profile.sparsity_runs())
+    assert sparsity_answers.markdown(sparsity_answers.claims(study)) in readme
+    assert sparsity_answers.when(study) in readme
+    assert sparsity_answers.reach(study) in readme

@@ -110,12 +110,17 @@ def test_a_sweep_holds_the_base_and_each_value_and_nothing_that_is_not_varied(st
 
 def test_the_balance_of_a_step_is_between_raising_and_lowering_all(study):
     found = conditions.lowering(study)
-    assert found["lowering"].between(-1, 1).all()
-    initial = found[(found["epoch"] == 0) & (found["loss"] == theorems.LOSSES["difference"])]
+    assert found["lowering"].between(-1, 1).all() and found["rose"].between(0, 100).all()
+    initial = found[(found["when"] == "initial") & (found["loss"] == theorems.LOSSES["difference"])]
     assert initial["lowering"].abs().max() < 0.2, "the difference of goodness is balanced"
-    frame = pd.DataFrame({"lowering": [0.5, 0.4, -0.5, 0.01], "rose": [100.0, 80.0, 10.0, 50.0]})
+    runs = [r for r in study.sparsity_runs if r.experiment.layers == 1]
+    batches = sum(len(r.table("steps").query("theorem == 2")) // 2 for r in runs)
+    assert found["steps"].sum() == batches
+    frame = pd.DataFrame({"lowering": [0.5, 0.4, -0.5, 0.01], "rose": [100.0, 80.0, 10.0, 50.0],
+                          "steps": [3, 1, 7, 2]})  # fmt: skip
     said = sparsity_words.law(frame)
-    assert "90 % of data became sparser" in said and "10 % of data became sparser" in said
+    assert "95 % in the 4 steps that lower goodness in all" in said
+    assert "10 % in the 7 steps that raise it in all" in said
 
 
 def test_errors_of_finite_width_fall_with_the_root_of_the_width(study, monkeypatch):
