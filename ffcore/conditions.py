@@ -12,6 +12,7 @@ import torch
 from ffcore import data, labels, sparsity
 from ffcore.measures import sample_rows
 from ffcore.shipped_studies import balance
+from ffcore.sources import lookup
 from ffcore.study import Study
 from ffcore.theorems import LOSSES, AnyRun, experiment, label
 
@@ -46,7 +47,7 @@ def sweep(study: Study, setting: str) -> pd.DataFrame:
             if e in stored:
                 value = getattr(e, setting)
                 if setting == "batch_classes" and not value:  # all of them
-                    value = study.dataset(e.dataset).classes
+                    value = lookup(e.dataset).classes
                 rows += [{"study": of, "value": value, **row} for row in _rows(stored[e])]
     return pd.DataFrame(rows)
 

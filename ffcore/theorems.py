@@ -10,6 +10,7 @@ from ffcore.config import SparsityExperiment
 from ffcore.errors import StoreError
 from ffcore.intervals import wilson
 from ffcore.shipped_studies import SharedRun
+from ffcore.sources import lookup
 from ffcore.sparsity_book import KEYS
 from ffcore.store import Run
 from ffcore.study import Study
@@ -109,7 +110,7 @@ def theorem1(study: Study) -> pd.DataFrame:
         if named in rows:
             continue
         first = _wide(run, epoch=0).query("theorem == 1").iloc[0]
-        count = len(study.dataset(e.dataset).train_images)
+        count = lookup(e.dataset).counts[0]
         defined = round(count * (1 - first["undefined"]))
         low, high = wilson(round(first["satisfied"] * defined), defined)
         both = min(first["satisfied"], first["satisfied_infinite"])
