@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ffcore import geometry, sparsity
+from ffcore import geometry, influence, sparsity
 from ffcore.errors import ConfigError
 
 
@@ -16,7 +16,7 @@ def some(count=40, size=6, classes=3, seed=0):
 
 def test_influence_is_the_infinite_margin_of_theorem_1_split_by_class():
     x, labels = some()
-    found = geometry.influence(x, labels, 3)
+    found = influence.influence(x, labels, 3)
     whole = sparsity.margin_infinite(x, torch.ones(len(x))) / x.square().sum()
     torch.testing.assert_close(found.margin, whole, rtol=1e-4, atol=1e-6)
     for a in range(3):
@@ -35,7 +35,7 @@ def test_influence_is_the_infinite_margin_of_theorem_1_split_by_class():
 
 def test_tiles_change_nothing():
     x, labels = some()
-    whole, tiled = geometry.influence(x, labels, 3), geometry.influence(x, labels, 3, block=7)
+    whole, tiled = influence.influence(x, labels, 3), influence.influence(x, labels, 3, block=7)
     for a, b in zip(whole, tiled, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
@@ -43,7 +43,7 @@ def test_tiles_change_nothing():
 @given(corners=st.integers(2, 12), share=st.floats(-1, 0.99))
 def test_every_pair_of_a_simplex_has_the_angle_that_was_asked_for(corners, share):
     cosine = share / (corners - 1) if share < 0 else share
-    x = geometry.simplex(corners, cosine)
+    x = influence.simplex(corners, cosine)
     gram = x @ x.T
     off = gram[~torch.eye(corners, dtype=torch.bool)]
     torch.testing.assert_close(off, torch.full_like(off, cosine), rtol=0, atol=1e-9)
@@ -53,11 +53,11 @@ def test_every_pair_of_a_simplex_has_the_angle_that_was_asked_for(corners, share
 @pytest.mark.parametrize("cosine", [-0.3, 1.0, math.nan])
 def test_an_impossible_angle_is_refused_with_what_is_possible(cosine):
     with pytest.raises(ConfigError, match="choose -0.25 to 1"):
-        geometry.simplex(5, cosine)
+        influence.simplex(5, cosine)
 
 
 def test_theorem_1_fails_for_every_datum_where_all_pairs_are_obtuse():
-    x = geometry.simplex(6, -0.2)
+    x = influence.simplex(6, -0.2)
     assert (sparsity.margin_infinite(x, torch.ones(6, dtype=x.dtype)) < 0).all()
     found = geometry.constructed().set_index(["cosine", "width"])
     wide = found.loc[(-0.2, 4000)]
@@ -76,4 +76,4 @@ def test_data_without_angles_are_refused(broken):
     else:
         x[3] = 0
     with pytest.raises(ConfigError, match="angles need data of every class"):
-        geometry.influence(x, labels, 3)
+        influence.influence(x, labels, 3)
