@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from ffcore import data, labels, sparsity
+from ffcore.errors import StoreError
 from ffcore.measures import sample_rows
 from ffcore.shipped_studies import balance
 from ffcore.sources import lookup
@@ -19,8 +20,8 @@ from ffcore.theorems import LOSSES, AnyRun, experiment, label
 WIDTHS = tuple(2**k for k in range(6, 15))  # 64 to 16,384
 REPEATS = 8  # layers drawn a width
 IMAGES = 256  # training images whose margins are compared with the limit
-QUANTITIES = ("satisfied", "rose", "agreement", "switched", "sparsity", "pair_cosine",
-              "batch_cosine")  # fmt: skip
+QUANTITIES = ("satisfied", "rose", "agreement", "switched", "undefined", "sparsity",
+              "pair_cosine", "batch_cosine")  # fmt: skip
 HALF = 50.0  # percent of data: the published claim on training
 LIMITS = {"margin": "margin Σⱼ Aᵢⱼ", "norm": "‖h‖₂²/n", "size": "‖h‖₁/n", "overlap": "mᵢ·hⱼ/n",
           "product": "hᵢ·hⱼ/n"}  # fmt: skip
@@ -32,10 +33,11 @@ def sweep(study: Study, setting: str) -> pd.DataFrame:
     Returns:
         One row a ``study`` (its base, in words), ``value`` of the setting, ``layer``, ``side`` and
         ``when`` (``initial``: before training; ``training``: mean over its epochs; ``last``): by
-        Theorem 2, in percent, ``satisfied``, ``rose``, ``agreement``, ``switched``; ``sparsity``,
-        ``pair_cosine`` and ``batch_cosine``; ``accuracy`` of the layer on the test images after
-        the last epoch, in percent. Empty where the profile varies no such setting, or nothing is
-        stored.
+        Theorem 2, in percent, ``satisfied``, ``rose``, ``agreement``, ``switched``, ``undefined``;
+        ``sparsity``, ``pair_cosine`` and ``batch_cosine``; ``accuracy`` of the layer on the test
+        images after the last epoch, and ``all_or_none`` (training steps of layer 1 in which nearly
+        all or nearly none of the data became sparser), in percent; ``key`` of the run. Empty where
+        the profile varies no such setting, or nothing is stored.
     """
     stored = {r.experiment: r for r in study.sparsity_runs}
     rows: list[dict[str, Any]] = []
@@ -63,7 +65,8 @@ def shares(frame: pd.DataFrame) -> pd.DataFrame:
     Returns:
         ``study``, ``value``, ``layer``, ``positive_initial``, ``positive_training``,
         ``negative_initial``, ``negative_training`` (satisfied), ``rose`` (of both sides, in
-        training), ``agreement`` (the lower side's, in training), ``accuracy``.
+        training), ``agreement`` (the lower side's, in training), ``undefined`` (the larger
+        side's), ``all_or_none``, ``accuracy``; ``key``.
     """
     rows = []
     for key, part in frame.groupby(["study", "value", "layer"], sort=False):
@@ -75,16 +78,20 @@ def shares(frame: pd.DataFrame) -> pd.DataFrame:
                 for side in ("positive", "negative") for w in ("initial", "training")},
              "rose": np.mean([of["rose"][side, when] for side in ("positive", "negative")]),
              "agreement": min(of["agreement"][s, when] for s in ("positive", "negative")),
-             "accuracy": part["accuracy"].iloc[0]}
+             "undefined": max(of["undefined"][s, when] for s in ("positive", "negative")),
+             **{k: part[k].iloc[0] for k in ("all_or_none", "accuracy", "key")}}
         )  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def table(study: Study) -> pd.DataFrame:
-    """``shares`` of every sweep of the profile: ``setting``, then its columns."""
-    frames = {name: sweep(study, name) for name in settings(study)}
+    """``shares`` of every sweep of the profile but seeds: ``setting``, then its columns. A run that
+    several sweeps share, as their base, has a row in each; ``key`` tells."""
+    frames = {name: sweep(study, name) for name in settings(study) if name != "seed"}
     parts = [shares(f).assign(setting=name.replace("_", " ")) for name, f in frames.items()
              if not f.empty]  # fmt: skip
+    if not parts:
+        return pd.DataFrame()
     whole = pd.concat(parts, ignore_index=True)
     whole["value"] = whole["value"].map(named)
     return whole[["setting", *whole.columns.drop("setting")]]
@@ -96,9 +103,7 @@ def lowering(study: Study) -> pd.DataFrame:
     in it.
 
     Returns:
-        ``study``, ``loss``, ``when``, ``steps`` (how many), and their means: ``lowering`` (see
-        ``SparsityResult.steps``), and shares of positives and negatives together, in percent:
-        ``satisfied``, ``rose``.
+        ``study``, ``loss``, and the columns of ``shipped_studies.balance``.
     """
     parts = []
     for run in study.sparsity_runs:
@@ -106,6 +111,8 @@ def lowering(study: Study) -> pd.DataFrame:
         if e.activation == "relu" and e.layers == 1:
             loss = LOSSES[e.loss] if e.optimizer == "sgd" else f"{LOSSES[e.loss]}, Adam"
             parts.append(balance(run).assign(study=label(run), loss=loss))
+    if not parts:
+        raise StoreError("no run of one ReLU layer is stored or shipped")
     return pd.concat(parts, ignore_index=True)
 
 
@@ -160,9 +167,11 @@ def named(value: object) -> str:
 def _rows(run: AnyRun) -> list[dict[str, Any]]:
     frame, e = run.table("epochs"), experiment(run)
     frame = frame[(frame["theorem"] == 2) & frame["quantity"].isin(QUANTITIES)]
-    percent = frame["quantity"].isin(QUANTITIES[:4])
+    percent = frame["quantity"].isin(QUANTITIES[:5])
     frame = frame.assign(value=frame["value"] * np.where(percent, 100, 1))
     age, rows = frame["epoch"], []
+    steps = balance(run).query("when == 'training'")
+    even = np.average(steps["all_or_none"], weights=steps["steps"]) if len(steps) else math.nan
     for when, part in (("initial", age == 0), ("training", age > 0), ("last", age == age.max())):
         if when != "initial" and not e.epochs:
             continue
@@ -170,7 +179,8 @@ def _rows(run: AnyRun) -> list[dict[str, Any]]:
         for (layer, side), found in means.iterrows():
             named = f"{f'layer{layer}_' if layer > 1 else ''}accuracy"
             rows.append({"layer": layer, "side": side, "when": when, **found.to_dict(),
-                         "accuracy": 100 * run.summary[named]})  # fmt: skip
+                         "accuracy": 100 * run.summary[named], "all_or_none": even,
+                         "key": e.key})  # fmt: skip
     return rows
 
 

@@ -6,6 +6,8 @@ goodness is lowered: up at an acute angle, down at an obtuse one (``sparsity.kap
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -65,15 +67,16 @@ def kappa(points: int = 721) -> tuple[np.ndarray, np.ndarray]:
 
 
 def angles(study: Study, dataset: str, images: int = 600) -> pd.DataFrame:
-    """Angles of all pairs in a sample of training images, as the pixels are scaled: ``pixels``,
-    ``angle`` in radians."""
+    """Angles of all pairs in a sample of training images, ``pixels`` (the data set, and how they
+    are scaled), ``angle`` in radians."""
     everything = study.dataset(dataset).train_images
     raw = everything[sample_rows(len(everything), images, seed=0)]
     upper = torch.triu_indices(len(raw), len(raw), offset=1)
     parts = [
-        pd.DataFrame({"pixels": name, "angle": sparsity.angles(scale(raw))[*upper].numpy()})
+        pd.DataFrame({"pixels": f"{dataset}, {name}",
+                      "angle": sparsity.angles(scale(raw))[*upper].numpy()})
         for name, scale in SCALES.items()
-    ]
+    ]  # fmt: skip
     return pd.concat(parts, ignore_index=True)
 
 
@@ -116,6 +119,16 @@ def summary(study: Study, dataset: str) -> pd.DataFrame:
              "smallest": part["margin"].min(), "median": part["margin"].median()}
         )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def resisting(study: Study, names: Sequence[str], count: int = 16) -> tuple[np.ndarray, list[str]]:
+    """``smallest`` of several data sets, one after the other; those of another shape than the
+    first are left out."""
+    found = {name: smallest(study, name, count) for name in names}
+    shape = found[names[0]][0].shape
+    same = {name: pair for name, pair in found.items() if pair[0].shape == shape}
+    titles = [f"{name}\n{t}" for name, pair in same.items() for t in pair[1]]
+    return np.concatenate([pair[0] for pair in same.values()]), titles
 
 
 def smallest(study: Study, dataset: str, count: int = 16) -> tuple[np.ndarray, list[str]]:

@@ -65,7 +65,7 @@ def simplex(corners: int, cosine: float) -> Tensor:
     """Unit vectors, each pair at the same angle: [corners, corners] float64.
 
     A negative cosine, at least −1/(corners − 1), makes every pair obtuse. Then κ < 0 for each, and
-    Theorem 1 fails for every datum of the set, in a layer of infinite width, whatever the weights.
+    Theorem 1 fails for every datum of the set, in an infinitely wide layer of Gaussian weights.
 
     Raises:
         ConfigError: an angle that so many vectors cannot have.

@@ -72,20 +72,21 @@ def margins(frames: dict[str, pd.DataFrame]) -> Figure:
 
 
 def gallery(images: np.ndarray, titles: list[str]) -> Figure:
-    """Some images in two rows, each with a line above.
+    """Some images in rows of eight, each with its title above.
 
     Args:
         images: [k, rows, columns]; titles: k.
     """
     if len(images) == 0:
         return nothing("no datum violates the inequality")
-    columns = -(-len(images) // 2)
-    figure, axes = canvas(2, columns, 1.05 * columns, 2.7)
+    columns = min(8, len(images))
+    rows = -(-len(images) // columns)
+    figure, axes = canvas(rows, columns, 1.1 * columns, 1.4 * rows)
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, image, title in zip(axes.flat, images, titles, strict=False):
         axis.imshow(image, cmap="gray_r")
-        axis.set_title(title, fontsize=6.5)
+        axis.set_title(title, fontsize=6)
     return figure
 
 

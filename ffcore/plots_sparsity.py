@@ -143,7 +143,7 @@ def kappa_curve(theta: np.ndarray, kappa: np.ndarray, angles: pd.DataFrame) -> F
     for colour, (pixels, part) in zip(STUDY[2:], angles.groupby("pixels"), strict=False):
         lower.hist(
             np.degrees(part["angle"]), bins=bins, weights=np.full(len(part), 100 / len(part)),
-            histtype="stepfilled", alpha=0.55, color=colour, label=f"{pixels} pixels",
+            histtype="step", lw=1.5, color=colour, label=f"{pixels} pixels",
         )  # fmt: skip
     lower.set(xlabel="angle θ between two data (degrees)", ylabel="pairs (%)", xlim=(0, 180))
     lower.set_xticks(range(0, 181, 30))

@@ -65,23 +65,42 @@ def balance(run: Run | SharedRun) -> pd.DataFrame:
 
     Returns:
         For each ``when`` (``initial``: epoch 0, or ``training``) and bin of ``lowering`` with any:
-        number of ``steps``, mean ``lowering``, mean shares ``satisfied`` and ``rose`` of positives
-        and negatives together, in percent.
+        number of ``steps`` and of their ``data``; means over these steps, weighted by data, of
+        ``lowering`` and of the shares ``satisfied`` and ``rose`` of positives and negatives
+        together, in percent; ``all_or_none``, percent of the steps in which more than 95 or less
+        than 5 percent of the data became sparser.
     """
     if isinstance(run, SharedRun):
         return run.table("balance")
     import numpy as np
+    import pandas as pd
 
-    steps = run.table("steps").query("theorem == 2 and layer == 1")
-    means = steps.groupby(["epoch", "batch"])[["lowering", "satisfied", "rose"]].mean()
-    means[["satisfied", "rose"]] *= 100
-    size = np.searchsorted(EDGES[1:-1], means["lowering"].abs(), side="right") + 1
-    bins = np.where(means["lowering"] < 0, -size, size)
-    when = np.where(means.index.get_level_values("epoch") == 0, "initial", "training")
-    groups = means.assign(steps=1).groupby([when, bins])
-    found = groups.mean().assign(steps=groups.size()).rename_axis(["when", "bin"])
-    return found.reset_index().drop(columns="bin").sort_values(["when", "lowering"],
-                                                               ignore_index=True)  # fmt: skip
+    rows = run.table("steps").query("theorem == 2 and layer == 1")
+    rows = rows.assign(data=rows["data"] - rows["undefined"])
+    shares = rows[["satisfied", "rose"]].fillna(0).mul(100 * rows["data"], axis=0)
+    place = [rows["epoch"], rows["batch"]]
+    steps = (
+        shares.groupby(place)
+        .sum()
+        .assign(
+            data=rows.groupby(place)["data"].sum(), lowering=rows.groupby(place)["lowering"].mean()
+        )
+    )
+    steps = steps[steps["data"] > 0]
+    share = steps["rose"] / steps["data"]
+    steps["all_or_none"] = 100.0 * ((share > 95) | (share < 5))
+    steps["pull"] = steps["lowering"] * steps["data"]
+    size = np.searchsorted(EDGES[1:-1], steps["lowering"].abs(), side="right") + 1
+    bins = np.where(steps["lowering"] < 0, -size, size)
+    when = np.where(steps.index.get_level_values("epoch") == 0, "initial", "training")
+    groups = steps.groupby([when, bins])
+    total = groups.sum()
+    found = pd.DataFrame(
+        {"steps": groups.size(), "data": total["data"], "lowering": total["pull"] / total["data"],
+         "satisfied": total["satisfied"] / total["data"], "rose": total["rose"] / total["data"],
+         "all_or_none": groups["all_or_none"].mean()}
+    )  # fmt: skip
+    return found.rename_axis(["when", "bin"]).reset_index().drop(columns="bin")
 
 
 def read(folder: Path) -> dict[str, SharedRun]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ffcore import conditions, geometry, published, sparsity_words, theorems
+from ffcore.sources import lookup
 from ffcore.study import Study
 
 UNDECIDED = "undecided: the interval holds the published share"
@@ -22,7 +23,7 @@ def claims(study: Study) -> pd.DataFrame:
         ``claim``, ``published``, ``measured`` (in words, with intervals), ``under`` (conditions),
         ``verdict``.
     """
-    parts = (_first, _second, _by_rate, _agreement, _rise)
+    parts = (_first, _first_training, _second, _limit, _by_rate, _agreement, _rise)
     return pd.DataFrame([row for part in parts for row in part(study)])
 
 
@@ -37,8 +38,9 @@ def geometric(study: Study) -> str:
     built = geometry.constructed()
     widest = built[built["width"] == built["width"].max()].groupby("cosine")["rose"].mean()
     return (
-        "In a wide layer datum j changes the sparsity of datum i by ‖xⱼ‖² κ(θᵢⱼ), a function of "
-        "their angle: positive where it is acute, negative where it is obtuse. The inequality says "
+        "In a wide Gaussian layer, as before training, datum j changes the sparsity of datum i by "
+        "‖xⱼ‖² κ(θᵢⱼ), a function of their angle: positive where it is acute, negative where it is "
+        "obtuse. The inequality says "
         f"that acute pairs outweigh obtuse ones. Of {table}. Six data with obtuse angles only make "
         f"it fail for each of them: a step on their goodness made {100 * widest.iloc[0]:.0f} % of "
         f"them sparser at width {built['width'].max():,}; with acute angles "
@@ -48,50 +50,51 @@ def geometric(study: Study) -> str:
 
 def when(study: Study) -> str:
     """Under which conditions Theorem 2 holds for more than half of the data."""
-    shares = pd.concat(
-        [conditions.sweep(study, setting) for setting in conditions.settings(study)],
-        ignore_index=True,
-    ).query("layer == 1 and when == 'training'")
-    if shares.empty:
+    table = conditions.table(study)
+    if table.empty:
         return "This profile varies no condition."
-    wide = shares.pivot_table(index=["study", "value"], columns="side", values="satisfied")
-    both = (wide > conditions.HALF).all(axis=1)
-    return (
+    first = table[table["layer"] == 1].dropna(subset=["positive_training"]).drop_duplicates("key")
+    sides = first[["positive_training", "negative_training"]]
+    both = first[(sides > conditions.HALF).all(axis=1)]
+    plain = both[both["study"].str.contains(theorems.LOSSES["difference"], regex=False)]
+    listed = [
+        f"{r['setting']} {r['value']} (positives {r['positive_training']:.0f} %, negatives "
+        f"{r['negative_training']:.0f} %, test accuracy {r['accuracy']:.0f} %)"
+        for r in plain.to_dict("records")
+    ]
+    text = (
         "In training it holds for more than half of the positives and of the negatives in "
-        f"{int(both.sum())} of {len(both)} conditions here; the shares range from "
-        f"{wide.min().min():.0f} to {wide.max().max():.0f} %. "
-        + sparsity_words.law(conditions.lowering(study))
+        f"{len(both)} of {len(first)} runs here; the shares range from {sides.min().min():.0f} to "
+        f"{sides.max().max():.0f} %. "
     )
+    if listed:
+        text += f"With {theorems.LOSSES['difference']} these are: {'; '.join(listed)}. "
+    return text + sparsity_words.law(conditions.lowering(study))
 
 
 def reach(study: Study) -> str:
     """How far beyond one ReLU layer the first-order condition predicts."""
-    parts, adam = [], []
-    for setting, words in (("layers", "layers"), ("activation", "activations"),
-                           ("negatives", "kinds of negatives")):  # fmt: skip
+    parts = []
+    for setting, words in (("layers", "layer"), ("activation", "activation"),
+                           ("negatives", "negatives")):  # fmt: skip
         frame = conditions.sweep(study, setting)
         if frame.empty:
             continue
-        frame = frame[frame["when"] == "training"]
-        plain = ~frame["study"].str.contains("Adam")
+        table = conditions.shares(frame)
+        if setting == "layers":
+            table = table[table["value"] == table["value"].max()]
         column = "layer" if setting == "layers" else "value"
-        of = frame[plain].groupby(column)["agreement"].min()
-        named = [f"{conditions.named(k)} {v:.1f} %" for k, v in of.items()]
-        parts.append(f"{words}: {', '.join(named)}")
-        if not plain.all():
-            adam.append(frame[~plain]["agreement"].min())
+        for name, part in table.groupby("study", sort=False):
+            named = [f"{conditions.named(r[column])} {r['agreement']:.1f} (accuracy "
+                     f"{r['accuracy']:.0f})" for r in part.to_dict("records")]  # fmt: skip
+            parts.append(f"- {words}, {name}: {', '.join(named)}")
     if not parts:
         return "This profile varies neither depth nor activation nor negatives."
-    text = (
-        "Agreement of prediction and outcome over all steps of training by SGD, of the worse side "
-        f"and study: {'; '.join(parts)}."
+    return (
+        "Percent of data for which prediction and outcome of the steps of training agree, of the "
+        "worse side; behind it the test accuracy in percent: where a layer learns nothing, and all "
+        "of its data change alike, agreement says little.\n\n" + "\n".join(parts)
     )
-    if adam:
-        text += (
-            " A step of Adam is not along the gradient that the theory follows: there it falls to "
-            f"{min(adam):.1f} %."
-        )
-    return text
 
 
 def _first(study: Study) -> list[dict[str, Any]]:
@@ -108,6 +111,31 @@ def _first(study: Study) -> list[dict[str, Any]]:
                          f"{_percent(part['infinite_width'].min())}",
              "under": f"{dataset}, {scale} pixels, widths {widths}",
              "verdict": _worst(part["verdict"])}
+        )  # fmt: skip
+    return rows
+
+
+def _first_training(study: Study) -> list[dict[str, Any]]:
+    """Theorem 1 in training, of which nothing is claimed."""
+    return [
+        {"claim": "Theorem 1 in training", "published": "–",
+         "measured": f"{r['training']:.1f} %, in the worst epoch {r['least']:.1f} %",
+         "under": r["study"], "verdict": "not claimed"}
+        for r in theorems.theorem1_training(study).to_dict("records")
+    ]  # fmt: skip
+
+
+def _limit(study: Study) -> list[dict[str, Any]]:
+    """Theorem 2 before training in the limit of infinite width, where chance draws no layer."""
+    table, rows = theorems.theorem2(study), []
+    comparable = {theorems.label(r): theorems.as_claimed(r) for r in theorems.runs(study)}
+    for row in table.dropna(subset=["infinite_width"]).to_dict("records"):
+        holds = row["infinite_width"] > row["published"]
+        rows.append(
+            {"claim": f"Theorem 2, {row['side']}s before training, infinite width",
+             "published": f"> {row['published']:g} %",
+             "measured": f"{row['infinite_width']:.1f} %", "under": row["study"],
+             "verdict": theorems.verdict(holds, comparable[row["study"]])}
         )  # fmt: skip
     return rows
 
@@ -143,29 +171,34 @@ def _by_rate(study: Study) -> list[dict[str, Any]]:
     bases = {theorems.label(r): r for r in study.sparsity_runs}
     for (name, rate), part in frame.groupby(["study", "value"], sort=False):
         of = part.set_index("side")["satisfied"]
+        accuracy = part["accuracy"].iloc[0]
+        learned = accuracy > 1.5 * 100 / lookup(bases[str(name)].experiment.dataset).classes
+        verdict = theorems.verdict(bool((of > claim).all()), theorems.as_claimed(bases[str(name)]))
         rows.append(
             {"claim": f"Theorem 2 in training at learning rate {rate:g}/n",
              "published": f"> {claim:g} %",
              "measured": f"positives {of['positive']:.1f} %, negatives {of['negative']:.1f} %, "
-                         f"1 seed; test accuracy {part['accuracy'].iloc[0]:.1f} %",
-             "under": name,
-             "verdict": theorems.verdict(bool((of > claim).all()),
-                                         theorems.as_claimed(bases[str(name)]))}
+                         f"1 seed; test accuracy {accuracy:.1f} %",
+             "under": name, "verdict": verdict if learned else f"{verdict}; nothing is learned"}
         )  # fmt: skip
     return rows
 
 
 def _agreement(study: Study) -> list[dict[str, Any]]:
-    rows = []
-    table = theorems.small_step(theorems.curves(study))
+    """Prediction and outcome: of plain steps of many sizes from the layer of a study, and of the
+    steps that it took."""
+    table, rows = theorems.small_step(theorems.curves(study)), []
     table = table[(table["theorem"] == 2) & (table["layer"] == 1)]
+    taken = theorems.theorem2(study).query("when == 'training'").groupby("study")["agreement"].min()
     comparable = {theorems.label(r): theorems.as_claimed(r) for r in theorems.runs(study)}
     for name, part in table.groupby("study", sort=False):
         found = part["rate"].notna().all()
         measured = (
-            f"≥ {theorems.SMALL:g} % of data at steps up to {part['rate'].min():.3g}/n"
-            if found else f"at most {part['best'].min():.1f} % at any step size"
+            f"≥ {theorems.SMALL:g} % of data at plain steps up to {part['rate'].min():.3g}/n"
+            if found else f"at most {part['best'].min():.1f} % at any plain step"
         )  # fmt: skip
+        if name in taken:
+            measured += f"; {taken[name]:.1f} % at the steps taken"
         rows.append(
             {"claim": "Sparsity changes as predicted", "published": "as predicted",
              "measured": measured, "under": name,
@@ -185,8 +218,8 @@ def _rise(study: Study) -> list[dict[str, Any]]:
         rose = bool(mean.iloc[-1] > mean.iloc[0])
         rows.append(
             {"claim": "Sparsity rises over training", "published": "rises",
-             "measured": f"{mean.iloc[0]:.3f} → {mean.iloc[-1]:.3f} in {int(mean.index.max())} "
-                         f"epochs, test accuracy {100 * accuracy[str(name)]:.1f} %",
+             "measured": f"{mean.iloc[0]:.3f} before training, {mean.iloc[-1]:.3f} over the last "
+                         f"epoch; test accuracy {100 * accuracy[str(name)]:.1f} %",
              "under": name, "verdict": theorems.verdict(rose, comparable[str(name)])}
         )  # fmt: skip
     return rows
@@ -207,3 +240,9 @@ def markdown(table: pd.DataFrame) -> str:
     for row in table.to_dict("records"):
         lines.append(f"| {' | '.join(str(v) for v in row.values())} |")
     return "\n".join(lines)
+
+
+def comparable(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``claims`` under the conditions of the published claim."""
+    other = table["verdict"].str.contains("not comparable") | (table["published"] == "–")
+    return table[~other].reset_index(drop=True)

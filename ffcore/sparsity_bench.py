@@ -37,7 +37,7 @@ def measure(
                   how="batches, forward, loss, gradient, step")  # fmt: skip
         yield Row(f"{name}: check of that epoch over its training",
                   each["checking"] / each["training"], "×", "≤ 1",
-                  "margin and measured change of every datum in every step")  # fmt: skip
+                  "Theorem 2 on every datum in every step; Theorem 1 in each fourth")  # fmt: skip
     # In a process of its own, so that its memory is what the pairs need.
     context = get_context("spawn")
     here, there = context.Pipe(duplex=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -96,13 +96,12 @@ def mistakes(samples: pd.DataFrame) -> str:
 
 
 def assumptions(table: pd.DataFrame) -> str:
-    """A frame of ``theorems.assumptions``: which failed, and for how many studies."""
-    failed = table[~table["passed"]].groupby("assumption", sort=False)["study"].nunique()
-    total = table["study"].nunique()
+    """A frame of ``theorems.assumptions``: which failed, and in how many runs."""
+    failed = table["failed"].str.split(", ").explode().value_counts().drop("none", errors="ignore")
     if failed.empty:
-        return f"All assumptions hold in all {total} studies."
-    parts = [f"*{name}* in {count} of {total}" for name, count in failed.items()]
-    return "Not met: " + "; ".join(parts) + "."
+        return f"All assumptions hold in all {len(table)} runs."
+    parts = [f"*{name}* in {count}" for name, count in failed.items()]
+    return f"Not met, of {len(table)} runs: {'; '.join(parts)}."
 
 
 def rise(epochs: pd.DataFrame) -> str:
@@ -112,7 +111,8 @@ def rise(epochs: pd.DataFrame) -> str:
     lines = []
     for study, rows in part.groupby("study", sort=False):
         mean = rows.groupby("epoch")["value"].mean()
-        word = "rose" if mean.iloc[-1] > mean.iloc[0] else "fell"
+        change = mean.iloc[-1] - mean.iloc[0]
+        word = "rose" if change > 0 else "fell" if change < 0 else "stayed"
         lines.append(f"- **{study}**: {word} from {mean.iloc[0]:.3f} to {mean.iloc[-1]:.3f}.")
     return "\n".join(lines)
 
@@ -162,11 +162,46 @@ def law(frame: pd.DataFrame) -> str:
         (-0.3, 0, "raise it by less"),
         (-2, -0.3, "raise it in all, by more than 0.3"),
     ):
-        part = frame[(frame["lowering"] > low) & (frame["lowering"] <= high)]
+        part = frame[(frame["lowering"] > low) & (frame["lowering"] <= high)
+                     & (frame["when"] == "training")]  # fmt: skip
         if len(part):
-            share = np.average(part["rose"], weights=part["steps"])
+            share = np.average(part["rose"], weights=part["data"])
             parts.append(f"{share:.0f} % in the {part['steps'].sum():,} steps that {words}")
-    return f"Share of data that became sparser, over all steps of ReLU layers: {'; '.join(parts)}."
+    if not parts:
+        return "Nothing was trained."
+    return (
+        "Share of data that became sparser in training steps of one ReLU layer, each datum in each "
+        f"step counted once: {'; '.join(parts)}."
+    )
+
+
+def geometry(pairs: pd.DataFrame, name: str) -> str:
+    """Whose push is the largest, from a frame of ``geometry.by_class``."""
+    parts = []
+    for pixels, part in pairs.groupby("pixels", sort=False):
+        largest = part.loc[part.groupby("pushed")["influence"].idxmax()]
+        own = int((largest["pushed"] == largest["pushing"]).sum())
+        common = largest["pushing"].mode().iloc[0]
+        count = int((largest["pushing"] == common).sum())
+        parts.append(
+            f"{name}, {pixels} pixels: for {own} of {len(largest)} classes the largest push comes "
+            f"from the class itself; class {common} is the strongest for {count}"
+        )
+    return "; ".join(parts) + "."
+
+
+def resisting(sets: Mapping[str, pd.DataFrame]) -> str:
+    """Which images violate Theorem 1, from frames of ``geometry.margins`` by data set."""
+    parts = []
+    for name, frame in sets.items():
+        for pixels, part in frame.groupby("pixels", sort=False):
+            against = part[part["margin"] <= 0]
+            text = f"{name}, {pixels} pixels: {len(against):,} of {len(part):,} images"
+            if len(against):
+                counts = against["label"].value_counts()
+                text += f", most of class {counts.index[0]} ({counts.iloc[0]:,})"
+            parts.append(text)
+    return f"Images that violate the inequality: {'; '.join(parts)}."
 
 
 def seeds(study: Study) -> pd.DataFrame:
@@ -182,6 +217,8 @@ def seeds(study: Study) -> pd.DataFrame:
         ["study", "side", "when"], sort=False
     ):
         mean, half = interval(part["satisfied"])
+        if len(part) < 2:
+            continue  # no interval
         rows.append({"study": of, "side": side, "when": when, "seeds": len(part),
                      "satisfied": mean, "low": max(0, mean - half),
                      "high": min(100, mean + half)})  # fmt: skip

@@ -41,6 +41,8 @@ def runs(study: Study, part: str = "theorems") -> list[AnyRun]:
     """
     bases = {s.base for s in study.profile.sparsity if s.part == part}
     found = [r for r in study.sparsity_runs if r.experiment in bases]
+    if not bases:
+        raise StoreError(f"profile {study.profile.label} has no sparsity study of part {part}")
     if not found:
         train = study.profile.command("train", "--only sparsity")
         raise StoreError(f"none of the {len(bases)} studies is stored; train them with `{train}`")
@@ -76,6 +78,7 @@ def label(run: AnyRun) -> str:
     """A study in a few words: data set, loss, step, and what is not the default."""
     e = experiment(run)
     step = f"SGD, {e.rate:g}/n" if e.optimizer == "sgd" else f"Adam, {e.rate:g}"
+    step += f", {e.epochs} epoch{'s' * (e.epochs != 1)}"
     named = ("dataset", "optimizer", "loss", "rate", "epochs")
     rest = [f"{k.replace('_', ' ')} {v}" for k, v in sorted(e.settings.items()) if k not in named]
     return ", ".join([f"{e.dataset}: {LOSSES[e.loss]}", step, *rest])
@@ -121,17 +124,43 @@ def theorem1(study: Study) -> pd.DataFrame:
              "agreement": 100 * first["agreement"], "published": claim,
              "verdict": verdict(100 * both >= claim, e.dataset == "mnist")}
         )  # fmt: skip
-    return pd.DataFrame(list(rows.values())).sort_values(
-        ["dataset", "setup", "width"], ignore_index=True
-    )
+    columns = ["dataset", "width", "setup", "data", "finite_width", "low", "high",
+               "infinite_width", "rose", "agreement", "published", "verdict"]  # fmt: skip
+    found = pd.DataFrame(list(rows.values()), columns=columns)
+    return found.sort_values(["dataset", "setup", "width"], ignore_index=True)
+
+
+def theorem1_training(study: Study) -> pd.DataFrame:
+    """Theorem 1 in training, of which the paper claims nothing: shares in percent of the data of
+    the batches that were checked (see ``sparsity_book.EVERY``).
+
+    Returns:
+        ``study``; ``initial`` (satisfied before training), ``training`` (mean over the epochs),
+        ``least`` and ``rose_least`` (of the epoch in which fewest satisfy it), ``agreement``.
+    """
+    rows = []
+    for run in runs(study):
+        wide = _wide(run).query("theorem == 1")
+        later = wide[wide["epoch"] > 0]
+        if later.empty:
+            continue
+        worst = later.loc[later["satisfied"].idxmin()]
+        rows.append(
+            {"study": label(run), "initial": 100 * wide["satisfied"].iloc[0],
+             "training": 100 * later["satisfied"].mean(), "least": 100 * worst["satisfied"],
+             "rose_least": 100 * worst["rose"], "agreement": 100 * later["agreement"].mean()}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def theorem2(study: Study) -> pd.DataFrame:
     """Theorem 2: shares in percent, at initialisation and as the mean over the training epochs.
 
     Returns:
-        ``study``, ``side``, ``when``, ``satisfied``, ``rose``, ``agreement``, ``least`` (satisfied
-        in the worst of these epochs), ``published``, ``verdict``.
+        ``study``, ``side``, ``when``, ``satisfied``, ``infinite_width`` (satisfied in the limit,
+        before training), ``rose``, ``agreement``, ``least`` (satisfied in the worst of these
+        epochs), ``undefined`` (data with a zero latent, left out of all others; worst epoch),
+        ``published``, ``verdict`` (of one seed).
     """
     claim = published.figures()["claims"]["theorem2_share"]["value"]
     rows = []
@@ -144,10 +173,15 @@ def theorem2(study: Study) -> pd.DataFrame:
                 if span.empty:
                     continue
                 mean = 100 * span[["satisfied", "rose", "agreement"]].mean()
+                infinite = span.get("satisfied_infinite", pd.Series(np.nan)).mean()
                 rows.append(
-                    {"study": label(run), "side": side, "when": when, **mean,
-                     "least": 100 * span["satisfied"].min(), "published": claim,
-                     "verdict": verdict(mean["satisfied"] > claim, as_claimed(run))}
+                    {"study": label(run), "side": side, "when": when,
+                     "satisfied": mean["satisfied"], "infinite_width": 100 * infinite,
+                     "rose": mean["rose"], "agreement": mean["agreement"],
+                     "least": 100 * span["satisfied"].min(),
+                     "undefined": 100 * span["undefined"].max(), "published": claim,
+                     "verdict": verdict(mean["satisfied"] > claim, as_claimed(run))
+                                + ", one seed"}
                 )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -205,33 +239,36 @@ def small_step(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def assumptions(study: Study) -> pd.DataFrame:
-    """What the theorems assume, checked on each run that nothing is varied in.
+    """What the theorems assume, checked on every run; values are the worst epoch's means.
 
     Returns:
-        ``study``, ``assumption``, ``value``, ``passed``. Shares are in percent; ``value`` is the
-        worst epoch's mean.
+        ``study``; ``zero`` and ``switched`` (pre-activations that are exactly zero, and units that
+        a step switches, in percent; assumed 0), ``step`` (``rate/n`` is assumed), ``gaussian``
+        (``sparsity.gaussian_distance`` of the initial weights; below UNLIKELY), ``equal``
+        (negatives that equal their positive, in percent; assumed 0), ``pair_cosine`` (between
+        them; PAIRED or more is too similar), ``batch_cosine`` (between positives of a batch;
+        SIMILAR or more is too little diversity), and ``failed``: the columns that do not pass.
     """
     rows = []
-    for run in runs(study):
+    for run in study.sparsity_runs:
         e, frame = experiment(run), run.table("epochs")
         worst = frame.groupby("quantity")["value"].max()
         sgd = e.optimizer == "sgd"
-        checks = [
-            ("no pre-activation is zero (%)", 100 * worst["zero_preactivations"],
-             worst["zero_preactivations"] == 0),
-            ("a step switches no unit (%)", 100 * worst["switched"], worst["switched"] == 0),
-            ("learning rate is O(1/n): rate × n", worst["rate_times_width"], sgd),
-            ("weights are Gaussian: distance", run.summary["gaussian_distance"],
-             run.summary["gaussian_distance"] < UNLIKELY),
-            ("positives differ from negatives (% equal)", 100 * worst["identical"],
-             worst["identical"] == 0),
-            (f"… and are not too similar: cosine < {PAIRED:g}", worst["pair_cosine"],
-             worst["pair_cosine"] < PAIRED),
-            (f"batches are diverse: cosine < {SIMILAR:g}", worst.get("batch_cosine", np.nan),
-             worst.get("batch_cosine", np.nan) < SIMILAR),
-        ]  # fmt: skip
-        rows += [{"study": label(run), "assumption": name, "value": value, "passed": bool(passed)}
-                 for name, value, passed in checks]  # fmt: skip
+        values = {
+            "zero": 100 * worst["zero_preactivations"], "switched": 100 * worst["switched"],
+            "step": f"{e.rate:g}/n" if sgd else f"Adam, {e.rate:g}",
+            "gaussian": run.summary["gaussian_distance"], "equal": 100 * worst["identical"],
+            "pair_cosine": worst["pair_cosine"],
+            "batch_cosine": worst.get("batch_cosine", np.nan),
+        }  # fmt: skip
+        passed = {
+            "zero": values["zero"] == 0, "switched": values["switched"] == 0, "step": sgd,
+            "gaussian": values["gaussian"] < UNLIKELY, "equal": values["equal"] == 0,
+            "pair_cosine": values["pair_cosine"] < PAIRED,
+            "batch_cosine": not values["batch_cosine"] >= SIMILAR,
+        }  # fmt: skip
+        failed = ", ".join(name for name, ok in passed.items() if not ok)
+        rows.append({"study": label(run), **values, "failed": failed or "none"})
     return pd.DataFrame(rows)
 
 

@@ -56,8 +56,9 @@ def test_stacks_and_growth_are_measured_on_real_steps(digits):
 
 def test_the_readme_shows_the_shipped_measurements():
     assert bench.markdown(ROOT / "shipped" / "bench.csv") in (ROOT / "README.md").read_text()
-    latents = bench.markdown(ROOT / "shipped" / "bench_latents.csv")
-    assert latents in (ROOT / "README.md").read_text()
+    for part in ("latents", "sparsity"):
+        table = bench.markdown(ROOT / "shipped" / f"bench_{part}.csv")
+        assert table in (ROOT / "README.md").read_text()
 
 
 def test_a_written_table_comes_back_as_markdown(tmp_path):

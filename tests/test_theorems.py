@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from ffcore import conditions, sparsity_answers, sparsity_runs, sparsity_words, theorems
+from ffcore.errors import StoreError
 from ffcore.study import Study
 
 
@@ -70,17 +71,16 @@ def test_a_small_step_is_one_up_to_which_all_smaller_ones_agree():
 
 
 def test_assumptions_are_passed_or_failed_with_their_values(study):
-    table = theorems.assumptions(study).set_index(["study", "assumption"])
-    rate = "learning rate is O(1/n): rate × n"
-    passed = table.xs(rate, level="assumption")["passed"]
-    assert dict(zip(passed.index.str.contains("SGD"), passed, strict=True)) == {
-        True: True, False: False,
-    }  # fmt: skip
-    gaussian = table.xs("weights are Gaussian: distance", level="assumption")
-    assert gaussian["passed"].all() and (gaussian["value"] > 0).all()
-    switched = table.xs("a step switches no unit (%)", level="assumption")
-    assert ((switched["value"] == 0) == switched["passed"]).all() and not switched["passed"].all()
-    assert "learning rate is O(1/n)" in sparsity_words.assumptions(table.reset_index())
+    table = theorems.assumptions(study)
+    assert len(table) == len(study.sparsity_runs) and table["study"].is_unique
+    failed = table["failed"].str.split(", ")
+    adam = table["step"].str.startswith("Adam")
+    assert adam.any() and ["step" in f for f in failed] == adam.tolist()
+    assert (table["gaussian"] > 0).all() and not any("gaussian" in f for f in failed)
+    assert ["switched" in f for f in failed] == (table["switched"] > 0).tolist()
+    assert "*step* in 1" in sparsity_words.assumptions(table)
+    sound = table.assign(failed="none")
+    assert sparsity_words.assumptions(sound).startswith("All assumptions hold")
 
 
 def test_curves_are_of_the_layer_before_training_and_in_its_last_epoch(study):
@@ -116,8 +116,10 @@ def test_the_balance_of_a_step_is_between_raising_and_lowering_all(study):
     runs = [r for r in study.sparsity_runs if r.experiment.layers == 1]
     batches = sum(len(r.table("steps").query("theorem == 2")) // 2 for r in runs)
     assert found["steps"].sum() == batches
+    assert found["all_or_none"].between(0, 100).all()
     frame = pd.DataFrame({"lowering": [0.5, 0.4, -0.5, 0.01], "rose": [100.0, 80.0, 10.0, 50.0],
-                          "steps": [3, 1, 7, 2]})  # fmt: skip
+                          "steps": [3, 1, 7, 2], "data": [300, 100, 7, 2],
+                          "when": "training"})  # fmt: skip
     said = sparsity_words.law(frame)
     assert "95 % in the 4 steps that lower goodness in all" in said
     assert "10 % in the 7 steps that raise it in all" in said
@@ -143,7 +145,8 @@ def test_claims_stand_beside_their_published_value_with_a_verdict(study):
     named = ("Theorem 1 at initialisation", "Theorem 2 in training at learning rate 100/n",
              "Sparsity changes as predicted", "Sparsity rises over training")  # fmt: skip
     assert set(named) <= set(table["claim"])
-    assert table["verdict"].str.contains("not comparable").all(), "nothing here is the paper's"
+    claimed = table[table["verdict"] != "not claimed"]
+    assert claimed["verdict"].str.contains("not comparable").all(), "nothing here is the paper's"
     assert (table[["published", "measured", "under"]].map(len) > 0).all().all()
 
 
@@ -163,5 +166,31 @@ def test_a_verdict_over_seeds_is_open_while_the_interval_holds_the_claim(
 
 
 def test_answers_are_sentences_with_numbers(study):
-    assert "conditions here" in sparsity_answers.when(study)
-    assert "kinds of negatives: hardest" in sparsity_answers.reach(study)
+    assert "6 runs here" in sparsity_answers.when(study)
+    said = sparsity_answers.reach(study)
+    assert "hardest" in said and "accuracy" in said
+
+
+def test_theorem_1_in_training_has_its_worst_epoch(study):
+    table = theorems.theorem1_training(study)
+    assert len(table) == 2 and (table["least"] <= table["training"]).all()
+    assert table[["initial", "training", "least", "rose_least"]].stack().between(0, 100).all()
+
+
+def test_runs_that_sweeps_share_are_counted_once(study):
+    table = conditions.table(study)
+    assert table["key"].duplicated().any(), "the base of several sweeps"
+    said = sparsity_answers.when(study)
+    first = table[table["layer"] == 1].dropna(subset=["positive_training"])
+    assert f" of {first['key'].nunique()} runs here" in said
+
+
+def test_profiles_without_sweeps_or_relu_layers_say_so(study, monkeypatch):
+    bare = [s.model_copy(update={"vary": {}}) for s in study.profile.sparsity]
+    monkeypatch.setattr(study, "profile", study.profile.model_copy(update={"sparsity": bare}))
+    assert "varies no condition" in sparsity_answers.when(study)
+    assert "varies neither" in sparsity_answers.reach(study)
+    only = [s for s in bare if s.part == "conditions"]
+    monkeypatch.setattr(study, "profile", study.profile.model_copy(update={"sparsity": only}))
+    with pytest.raises(StoreError, match="has no sparsity study of part theorems"):
+        theorems.runs(study)
