@@ -76,3 +76,12 @@ def test_what_the_readme_says_of_the_sparsity_theorems_is_what_the_shipped_runs_
     assert sparsity_answers.markdown(claims) in readme and len(claims) >= 15
     assert sparsity_answers.when(study) in readme
     assert sparsity_answers.reach(study) in readme
+
+
+def test_the_library_example_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    found: dict = {}
+    exec(code, found)  # noqa: S102
+    assert found["accuracy"] > 0.9 and found["latents"].shape == (450, 400)
+    assert (found["model"].predict(found["X_test"]) == found["y_test"]).mean() == found["accuracy"]
