@@ -373,7 +373,7 @@ sparsity: [{dataset: digits, width: 8, epochs: 1}]
 
 def test_nothing_to_share_is_an_error(tmp_path):
     said = pipeline("share", "--results", tmp_path, "--into", tmp_path / "tables", code=1)
-    assert "no network is stored" in said and not (tmp_path / "tables").exists()
+    assert "nothing is stored" in said and not (tmp_path / "tables").exists()
 
 
 def test_sparsity_reports_are_made_from_shared_runs(shared):

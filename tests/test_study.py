@@ -99,19 +99,20 @@ def test_theorem_tables_carry_the_published_claim_and_a_verdict_that_follows(stu
                          (theorems.theorem2(study), "satisfied")):  # fmt: skip
         for row in table.to_dict("records"):
             holds = row[share] >= row["published"]
-            if "infinite_width" in row:
+            if share == "finite_width":
                 holds = min(row[share], row["infinite_width"]) >= row["published"]
-            assert row["verdict"] == theorems.verdict(holds, comparable=False)
-    assert len(theorems.theorem2(study)) == 2 * 2 * len(study.sparsity_runs)
+            assert row["verdict"].removesuffix(", one seed") == theorems.verdict(holds, False)
+    assert len(theorems.theorem2(study)) == 2 * 2 * len(theorems.runs(study))
 
 
 def test_theorem_1_has_one_row_a_setup_for_it_does_not_know_the_loss(study):
-    assert len(study.sparsity_runs) == 2 and len(theorems.theorem1(study)) == 1
+    table = theorems.theorem1(study)
+    assert len(table) < len(study.sparsity_runs) and not table.duplicated(["setup", "width"]).any()
 
 
 def test_studies_that_differ_in_any_setting_have_different_labels(study):
     labels = {theorems.label(r) for r in study.sparsity_runs}
-    assert len(labels) == 2 and all("width 64" in name for name in labels)
+    assert len(labels) == len(study.sparsity_runs) and all("width" in name for name in labels)
 
 
 def test_a_published_band_gives_a_verdict_under_the_published_conditions(study, monkeypatch):

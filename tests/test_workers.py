@@ -24,7 +24,7 @@ def test_networks_and_sparsity_studies_come_back_ready_to_store():
     found = {o.experiment.kind: o for o in workers.run_tasks(tasks(tiny(), STUDY), workers=1)}
     assert set(found) == {"network", "sparsity"}
     assert len(found["network"].tables["history"]) == 2
-    assert {"epochs", "samples", "steps"} == set(found["sparsity"].tables)
+    assert {"curve", "epochs", "samples", "steps"} == set(found["sparsity"].tables)
     for outcome in found.values():
         assert workers.expected(outcome.experiment).items() <= outcome.provenance.items()
         assert outcome.provenance["packages"]["torch"] != "not installed"
