@@ -17,8 +17,8 @@ from ffcore.sources import lookup
 from ffcore.study import Study
 from ffcore.theorems import LOSSES, AnyRun, experiment, label
 
-WIDTHS = tuple(2**k for k in range(6, 15))  # 64 to 16,384
-REPEATS = 8  # layers drawn a width
+WIDTHS = tuple(2**k for k in range(6, 14))  # 64 to 8,192
+REPEATS = 6  # layers drawn a width
 IMAGES = 256  # training images whose margins are compared with the limit
 QUANTITIES = ("satisfied", "rose", "agreement", "switched", "undefined", "sparsity",
               "pair_cosine", "batch_cosine")  # fmt: skip
