@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from ffcore.conditions import HALF, LIMITS, named
 from ffcore.plots import canvas, mark, nothing
@@ -188,6 +188,9 @@ def finite_width(frame: pd.DataFrame) -> Figure:
     axis.set_xticks(sorted(frame["width"].unique())[::2], minor=False)
     axis.set_xticklabels([f"{w:,}" for w in sorted(frame["width"].unique())[::2]])
     axis.tick_params(axis="x", which="minor", bottom=False)
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=8, frameon=False)
     axis.grid(color="0.94")
     return figure

@@ -67,7 +67,8 @@ def margins(frames: dict[str, pd.DataFrame]) -> Figure:
         axis.axvline(0, color=RESISTS, lw=1.2)
         axis.set(xlabel="margin Σⱼ ‖xⱼ‖² κ(θᵢⱼ) / Σⱼ ‖xⱼ‖²", ylabel="training images (%)")
         axis.set_title(DATASETS.get(dataset, dataset))
-        axis.legend(fontsize=7, frameon=False)
+        axis.set_ylim(top=1.25 * axis.get_ylim()[1])  # room for the legend
+        axis.legend(fontsize=7, frameon=True, edgecolor="none", framealpha=0.9, loc="upper left")
     return figure
 
 
