@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffcore.console import duration, say, watch_signals
-from ffcore.errors import ConfigError, FFError, StoreError, unknown
+from ffcore.errors import ConfigError, FFError, ReportError, StoreError, unknown
 
 if TYPE_CHECKING:
     from ffcore.stages import Pipeline
@@ -242,6 +242,66 @@ def share(
         f"{into}: {added} networks added, {replaced} replaced; {more} sparsity runs added, "
         f"{again} replaced; latents of {measured} networks measured"
     )
+
+
+@app.command("reports")
+def reports_(
+    action: Annotated[str, typer.Argument(help="list, or open.")] = "list",
+    version: Annotated[str, typer.Argument(help="A version; the latest if none.")] = "",
+    results: Results = RESULTS,
+) -> None:
+    """The published versions, oldest first, or one of them in the browser."""
+    from ffcore import reports
+
+    if action not in ("list", "open"):
+        raise unknown("action", action, ("list", "open"))
+    if action == "open":
+        page = _version(version, results) / "index.html"
+        print(page)
+        typer.launch(page.resolve().as_uri())
+        return
+    for found in reports.versions(results):
+        print(f"{found.name}  {found.created}  {found.profile}")
+
+
+@app.command()
+def verify(
+    report: Annotated[str, typer.Option(help="A version; the latest if none.")] = "",
+    results: Results = RESULTS,
+) -> None:
+    """Check every file of a published version against its manifest; a changed byte is named."""
+    from ffcore import reports
+
+    folder = _version(report, results)
+    if problems := reports.verify(folder):
+        raise ReportError(f"{folder} is not as it was published: {', '.join(problems)}")
+    print(f"{folder.name}: every file is as it was published")
+
+
+@app.command()
+def trace(
+    file: Annotated[Path, typer.Argument(help="A figure's PNG, SVG or PDF, from anywhere.")],
+    results: Results = RESULTS,
+) -> None:
+    """Where a figure file came from: what it shows, and the command that makes it again."""
+    from ffcore import tracing
+
+    for name, value in tracing.record(file).items():
+        print(f"{name}: {value if isinstance(value, str) else json.dumps(value)}")
+    for place in tracing.published(file, results) or ["none here"]:
+        print(f"published in: {place}")
+
+
+def _version(name: str, results: Path) -> Path:
+    """The folder of a published version, the latest for none."""
+    from ffcore import reports
+
+    if not name:
+        return reports.latest(results)
+    found = {version.name: version.folder for version in reports.versions(results)}
+    if name not in found:
+        raise unknown("version", name, found)
+    return found[name]
 
 
 @app.command("list")

@@ -384,3 +384,23 @@ def test_sparsity_reports_are_made_from_shared_runs(shared):
     page = (folder / "sparsity_answers.html").read_text()
     assert "7 of 7 runs (7 of them shipped with the project)" in page
     assert len(pd.read_csv(folder / "tables" / "answers_claims.csv")) > 5
+
+
+def test_versions_are_listed_and_verified_and_their_figures_traced(made, tmp_path):
+    results = made[0]
+    listed = pipeline("reports", "--results", results)
+    version = json.loads((results / "reports" / "latest" / "manifest.json").read_text())["version"]
+    assert version in listed
+    assert "as it was published" in pipeline("verify", "--results", results)
+    copy = tmp_path / "elsewhere.svg"
+    shutil.copy(results / "reports" / version / "figures" / "answers_kappa.svg", copy)
+    said = pipeline("trace", copy, "--results", results)
+    assert "command: python pipeline.py figure answers_kappa --profile smoke" in said
+    assert f"published in: {version}/figures/answers_kappa.svg" in said
+    damaged = tmp_path / "results" / "reports" / version
+    shutil.copytree(results / "reports" / version, damaged)
+    page = damaged / "index.html"
+    page.write_bytes(page.read_bytes().replace(b"<", b"(", 1))
+    where = ("--report", version, "--results", tmp_path / "results")
+    assert "changed: index.html" in pipeline("verify", *where, code=1)
+    assert "unknown version" in pipeline("verify", "--report", "x", *where[2:], code=1)

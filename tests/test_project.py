@@ -111,6 +111,7 @@ ARROWS = {
     "plots_sparsity": {"plots"},
     "plots_settings": {"plots"},
     "plots_probability": {"plots"},
+    "tracing": set(),
     "console": set(),
     "doing": {"console"},
     "bench": {"config", "data", "labels", "memory", "network", "train"},
