@@ -137,7 +137,7 @@ def mistakes(frame: pd.DataFrame) -> Figure:
 
 def lowering(frame: pd.DataFrame) -> Figure:
     """Share of data whose sparsity rose, over how much of its goodness a step lowers; a mark is the
-    mean over a run's steps in a bin, its area their number.
+    mean over a run's steps in a bin, larger for more data (area by the square root).
 
     Args:
         frame: of ``conditions.lowering``.
@@ -151,7 +151,7 @@ def lowering(frame: pd.DataFrame) -> Figure:
         colour = STUDY[number % len(STUDY)]
         for when, fill in (("training", colour), ("initial", "none")):
             some = part[part["when"] == when]
-            axis.scatter(some["lowering"], some["rose"], s=9 * np.sqrt(some["steps"]),
+            axis.scatter(some["lowering"], some["rose"], s=0.15 * np.sqrt(some["data"]),
                          facecolors=fill, edgecolors=colour, lw=1, alpha=0.55)  # fmt: skip
         handles.append(mark(str(loss), "o", colour, ms=6))
     axis.set_xscale("symlog", linthresh=0.003, linscale=0.5)

@@ -16,15 +16,17 @@ NOT_RUN = "not run"
 
 
 def claims(study: Study) -> pd.DataFrame:
-    """Each claim of the theory paper beside what was measured, under the conditions of the claim
-    where the profile has them.
+    """Each claim of the theory paper beside what was measured, first those under the conditions of
+    the claim.
 
     Returns:
-        ``claim``, ``published``, ``measured`` (in words, with intervals), ``under`` (conditions),
-        ``verdict``.
+        ``claim``, ``published``, ``verdict``, ``measured`` (in words, with intervals), ``under``
+        (conditions).
     """
     parts = (_first, _first_training, _second, _limit, _by_rate, _agreement, _rise)
-    return pd.DataFrame([row for part in parts for row in part(study)])
+    columns = ["claim", "published", "verdict", "measured", "under"]
+    found = pd.DataFrame([row for part in parts for row in part(study)], columns=columns)
+    return pd.concat([comparable(found), found[_elsewhere(found)]], ignore_index=True)
 
 
 def geometric(study: Study) -> str:
@@ -236,7 +238,7 @@ def _percent(value: float) -> str:
 
 def markdown(table: pd.DataFrame) -> str:
     """A frame of ``claims`` as a table in Markdown."""
-    lines = ["| claim | published | measured | under | verdict |", "|---|---|---|---|---|"]
+    lines = ["| claim | published | verdict | measured | under |", "|---|---|---|---|---|"]
     for row in table.to_dict("records"):
         lines.append(f"| {' | '.join(str(v) for v in row.values())} |")
     return "\n".join(lines)
@@ -244,5 +246,9 @@ def markdown(table: pd.DataFrame) -> str:
 
 def comparable(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``claims`` under the conditions of the published claim."""
-    other = table["verdict"].str.contains("not comparable") | (table["published"] == "–")
-    return table[~other].reset_index(drop=True)
+    return table[~_elsewhere(table)].reset_index(drop=True)
+
+
+def _elsewhere(table: pd.DataFrame) -> pd.Series:
+    """Which rows are under other conditions than the claim, or of nothing that is claimed."""
+    return table["verdict"].str.contains("not comparable") | (table["published"] == "–")
