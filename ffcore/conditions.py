@@ -11,9 +11,11 @@ import torch
 
 from ffcore import data, labels, sparsity
 from ffcore.errors import StoreError
+from ffcore.intervals import t_interval
 from ffcore.measures import sample_rows
 from ffcore.shipped_studies import balance
 from ffcore.sources import lookup
+from ffcore.sparsity_book import prefix
 from ffcore.study import Study
 from ffcore.theorems import LOSSES, AnyRun, experiment, label
 
@@ -142,8 +144,6 @@ def orders(frame: pd.DataFrame) -> pd.DataFrame:
         ``quantity``, ``order`` (−½ expected) with ``low`` and ``high``, the 95 % t interval over
         repeats; ``error`` at the widest layer, in percent.
     """
-    from ffcore.intervals import t_interval
-
     rows = []
     for quantity, part in frame.groupby("quantity", sort=False):
         slopes = [
@@ -177,10 +177,9 @@ def _rows(run: AnyRun) -> list[dict[str, Any]]:
             continue
         means = frame[part].groupby(["layer", "side", "quantity"])["value"].mean().unstack()
         for (layer, side), found in means.iterrows():
-            named = f"{f'layer{layer}_' if layer > 1 else ''}accuracy"
+            accuracy = 100 * run.summary[f"{prefix(layer)}accuracy"]
             rows.append({"layer": layer, "side": side, "when": when, **found.to_dict(),
-                         "accuracy": 100 * run.summary[named], "all_or_none": even,
-                         "key": e.key})  # fmt: skip
+                         "accuracy": accuracy, "all_or_none": even, "key": e.key})  # fmt: skip
     return rows
 
 

@@ -207,13 +207,14 @@ def make_experiment(**values: Any) -> Experiment:
     return build(Experiment, values)
 
 
-def from_record(kind: str, values: dict[str, Any]) -> Experiment | SparsityExperiment:
+def from_record(kind: str, values: dict[str, Any]) -> AnyExperiment:
     """The experiment that was stored as ``kind`` and ``values``."""
     if kind not in KINDS:
         raise unknown("kind of experiment", kind, KINDS)
     return build(KINDS[kind], values)
 
 
+AnyExperiment = Experiment | SparsityExperiment
 KINDS: dict[str, type[Any]] = {"network": Experiment, "sparsity": SparsityExperiment}
 
 

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ffcore import digests, records, shipped, shipped_studies
-from ffcore.config import Experiment, SparsityExperiment
+from ffcore.config import AnyExperiment, Experiment, SparsityExperiment
 from ffcore.store import Store
-
-AnyExperiment = Experiment | SparsityExperiment
 
 
 @dataclass

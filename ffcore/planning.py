@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ffcore import memory, sources, workers
-from ffcore.config import Experiment, SparsityExperiment
+from ffcore.config import AnyExperiment, Experiment, SparsityExperiment
 from ffcore.console import say
 from ffcore.errors import DataError
-
-AnyExperiment = Experiment | SparsityExperiment
 
 
 def tasks(

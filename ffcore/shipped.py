@@ -40,6 +40,30 @@ class Entry:
     history: pd.DataFrame
 
 
+def packed(entry: Any) -> dict[str, Any]:
+    """Key, name, and the RECORDED of an entry as JSON: columns of its row."""
+    e = entry.experiment
+    values: Mapping[str, Any] = {
+        "experiment": e.model_dump(mode="json"), "summary": entry.summary,
+        "seconds": entry.seconds, "provenance": entry.provenance,
+    }  # fmt: skip
+    texts = {k: json.dumps(v, sort_keys=True) for k, v in values.items()}
+    return {"key": e.key, "name": e.name, **texts}
+
+
+def unpacked(model: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """The RECORDED of a row of ``packed``, its experiment as a ``model``.
+
+    Raises:
+        ValueError: the experiment is not that of the row's key.
+    """
+    values = {name: json.loads(row[name]) for name in RECORDED}
+    values["experiment"] = build(model, values["experiment"])
+    if values["experiment"].key != row["key"]:
+        raise ValueError(f"the rows of {row['name']} do not fit each other")
+    return values
+
+
 def read(folder: Path) -> dict[str, Entry]:
     """Key → entry of every network in a folder; empty where the folder has no tables.
 
@@ -56,14 +80,11 @@ def read(folder: Path) -> dict[str, Entry]:
         rows = histories.drop(columns="key").groupby(histories["key"], sort=False)
         entries = {}
         for row in networks.to_dict("records"):
-            values = {name: json.loads(row[name]) for name in RECORDED}
-            experiment = build(Experiment, values.pop("experiment"))
+            values = unpacked(Experiment, row)
             history = rows.get_group(row["key"]).dropna(axis="columns", how="all")
-            if experiment.key != row["key"] or len(history) != values["summary"]["epochs"]:
+            if len(history) != values["summary"]["epochs"]:
                 raise ValueError(f"the rows of {row['name']} do not fit each other")
-            entries[row["key"]] = Entry(
-                experiment, **values, history=history.reset_index(drop=True)
-            )
+            entries[row["key"]] = Entry(**values, history=history.reset_index(drop=True))
         return entries
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise StoreError(
@@ -133,13 +154,8 @@ def write(folder: Path, runs: Iterable[Run]) -> tuple[int, int]:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    e = entry.experiment
-    shown = {"key": e.key, "name": e.name, "dataset": e.dataset, "seed": e.seed,
+    e, row = entry.experiment, packed(entry)
+    shown = {"key": row.pop("key"), "name": row.pop("name"), "dataset": e.dataset, "seed": e.seed,
              "configuration": e.configuration, "epochs": e.epochs,
              "precision": e.precision}  # fmt: skip
-    accuracies = {a: entry.summary[a] for a in ACCURACIES}
-    values: Mapping[str, Any] = {
-        "experiment": e.model_dump(mode="json"), "summary": entry.summary,
-        "seconds": entry.seconds, "provenance": entry.provenance,
-    }  # fmt: skip
-    return {**shown, **accuracies, **{k: json.dumps(v, sort_keys=True) for k, v in values.items()}}
+    return {**shown, **{a: entry.summary[a] for a in ACCURACIES}, **row}

@@ -8,15 +8,15 @@ many), and ``sparsity_samples.parquet`` (Theorem 2 on followed images, of some r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffcore.config import SparsityExperiment, build
+from ffcore.config import SparsityExperiment
 from ffcore.errors import ConfigError, StoreError
 from ffcore.frames import write_frames
+from ffcore.shipped import packed, unpacked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,6 @@ TABLES = {
     "samples": "sparsity_samples.parquet",
 }
 FILES = (RUNS, *TABLES.values())
-RECORDED = ("experiment", "summary", "seconds", "provenance")
 EDGES = (0, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1)  # of bins of |lowering|
 COUNTS = {"epoch": "int16", "layer": "int8", "theorem": "int8"}
 
@@ -122,14 +121,11 @@ def read(folder: Path) -> dict[str, SharedRun]:
         }  # fmt: skip
         found = {}
         for row in rows:
-            values = {name: json.loads(row[name]) for name in RECORDED}
-            experiment = build(SparsityExperiment, values.pop("experiment"))
-            if experiment.key != row["key"]:
-                raise ValueError(f"the row of {row['name']} does not fit its key")
+            values = unpacked(SparsityExperiment, row)
             tables = {name: of[row["key"]] for name, of in parts.items() if row["key"] in of}
             if not {"epochs", "curve", "balance"} <= set(tables):
                 raise ValueError(f"{row['name']} lacks a table")
-            found[row["key"]] = SharedRun(experiment, **values, tables=tables)
+            found[row["key"]] = SharedRun(**values, tables=tables)
         return found
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise StoreError(
@@ -166,7 +162,7 @@ def write(folder: Path, runs: Iterable[Run], followed: Collection[str] = ()) -> 
         return 0, 0
     entries |= new
     ordered = sorted(entries.values(), key=lambda r: r.experiment.name)
-    frames = {folder / RUNS: pd.DataFrame([_row(run) for run in ordered])}
+    frames = {folder / RUNS: pd.DataFrame([packed(run) for run in ordered])}
     for name, file in TABLES.items():
         parts = [r.tables[name].assign(key=r.experiment.key) for r in ordered if name in r.tables]
         if parts:
@@ -182,10 +178,3 @@ def _small(frame: pd.DataFrame) -> pd.DataFrame:
     counts = {k: v for k, v in COUNTS.items() if k in frame}
     wide = {c: "float32" for c in frame.select_dtypes("float64") if c != "rate"}
     return frame.astype({**wide, **counts})
-
-
-def _row(run: SharedRun) -> dict[str, Any]:
-    values = {"experiment": run.experiment.model_dump(mode="json"), "summary": run.summary,
-              "seconds": run.seconds, "provenance": run.provenance}  # fmt: skip
-    shown = {"key": run.experiment.key, "name": run.experiment.name}
-    return {**shown, **{k: json.dumps(v, sort_keys=True) for k, v in values.items()}}

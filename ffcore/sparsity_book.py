@@ -203,14 +203,17 @@ def over(steps: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index().melt(KEYS, var_name="quantity").dropna(ignore_index=True)
 
 
+def prefix(layer: int) -> str:
+    """What stands before the names of a layer's figures in a summary; nothing for layer 1."""
+    return f"layer{layer}_" if layer > 1 else ""
+
+
 def summary(epochs: pd.DataFrame) -> dict[str, float]:
     """A run's figures from ``epochs``, see ``sparsity_runs.SparsityResult``."""
     age = epochs["epoch"]
     parts = {"initial": age == 0, "training": age > 0, "last": age == age.max()}
     return {
-        f"{f'layer{layer}_' if layer > 1 else ''}theorem{theorem}_{side}_{quantity}_{when}": float(
-            values.mean()
-        )
+        f"{prefix(layer)}theorem{theorem}_{side}_{quantity}_{when}": float(values.mean())
         for when, part in parts.items()
         for (layer, theorem, side, quantity), values in epochs[part].groupby(
             [*KEYS[1:], "quantity"]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ffcore.config import SparsityExperiment
-from ffcore.goodness import ACTIVATIONS, EPSILON
+from ffcore.goodness import ACTIVATIONS, EPSILON, symmetric_probability
 
 
 class Slopes(NamedTuple):
@@ -53,7 +53,7 @@ def slopes(e: SparsityExperiment, h: Tensor) -> Slopes:
         signs = sign * excess.sigmoid()
         return Slopes(signs[:, None] * inner, signs, 2 * float(softplus(excess).double().mean()))
     half = h.shape[1] // 2
-    first, second = (part.square().sum(1) for part in (h[:, :half], h[:, half:]))
+    first, second = _polar(h)
     if e.loss == "polar-sigmoid":  # −log σ(∓(G⊕ − G⊖ − θ))
         excess = sign * (first - second - e.theta)
         up = sign * excess.sigmoid()
@@ -71,8 +71,11 @@ def score(e: SparsityExperiment, h: Tensor) -> Tensor:
     """How positive a layer takes each of its latents h [N, n] to be: [N], higher is more."""
     if e.loss in ("difference", "logistic"):
         return h.square().sum(1)
+    first, second = _polar(h)
+    return first - second if e.loss == "polar-sigmoid" else symmetric_probability(first, second)
+
+
+def _polar(h: Tensor) -> tuple[Tensor, Tensor]:
+    """Goodness [N] of the positive and of the negative units of h [N, n]."""
     half = h.shape[1] // 2
-    first, second = (part.square().sum(1) for part in (h[:, :half], h[:, half:]))
-    if e.loss == "polar-sigmoid":
-        return first - second
-    return (first + EPSILON) / (first + second + 2 * EPSILON)
+    return h[:, :half].square().sum(1), h[:, half:].square().sum(1)

@@ -17,7 +17,7 @@ from ffcore.config import SparsityExperiment
 from ffcore.errors import ConfigError
 from ffcore.goodness import CLAMP
 from ffcore.sparsity import gaussian_distance
-from ffcore.sparsity_book import Book, Step, over, summary
+from ffcore.sparsity_book import Book, Step, over, prefix, summary
 from ffcore.sparsity_pairs import Batch, Pairs, Source
 
 
@@ -214,7 +214,7 @@ class _Network:
         images, found = self.source.scale(dataset.test_images).to(self.source.images.device), {}
         for depth in range(len(self.layers)):
             right = self.scores(images, depth).argmax(1).cpu() == dataset.test_labels
-            found[f"{f'layer{depth + 1}_' if depth else ''}accuracy"] = float(right.double().mean())
+            found[f"{prefix(depth + 1)}accuracy"] = float(right.double().mean())
         return found
 
 

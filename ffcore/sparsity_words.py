@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -173,35 +173,6 @@ def law(frame: pd.DataFrame) -> str:
         "Share of data that became sparser in training steps of one ReLU layer, each datum in each "
         f"step counted once: {'; '.join(parts)}."
     )
-
-
-def geometry(pairs: pd.DataFrame, name: str) -> str:
-    """Whose push is the largest, from a frame of ``geometry.by_class``."""
-    parts = []
-    for pixels, part in pairs.groupby("pixels", sort=False):
-        largest = part.loc[part.groupby("pushed")["influence"].idxmax()]
-        own = int((largest["pushed"] == largest["pushing"]).sum())
-        common = largest["pushing"].mode().iloc[0]
-        count = int((largest["pushing"] == common).sum())
-        parts.append(
-            f"{name}, {pixels} pixels: for {own} of {len(largest)} classes the largest push comes "
-            f"from the class itself; class {common} is the strongest for {count}"
-        )
-    return "; ".join(parts) + "."
-
-
-def resisting(sets: Mapping[str, pd.DataFrame]) -> str:
-    """Which images violate Theorem 1, from frames of ``geometry.margins`` by data set."""
-    parts = []
-    for name, frame in sets.items():
-        for pixels, part in frame.groupby("pixels", sort=False):
-            against = part[part["margin"] <= 0]
-            text = f"{name}, {pixels} pixels: {len(against):,} of {len(part):,} images"
-            if len(against):
-                counts = against["label"].value_counts()
-                text += f", most of class {counts.index[0]} ({counts.iloc[0]:,})"
-            parts.append(text)
-    return f"Images that violate the inequality: {'; '.join(parts)}."
 
 
 def seeds(study: Study) -> pd.DataFrame:

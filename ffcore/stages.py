@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ffcore import catalogue, digests, doing, planning, records, workers
-from ffcore.config import Experiment, SparsityExperiment
+from ffcore.config import AnyExperiment, Experiment
 from ffcore.console import duration, job, say, stop_if_interrupted
 from ffcore.errors import StoreError, unknown
 from ffcore.evidence import Evidence
@@ -24,7 +24,6 @@ from ffcore.store import State, Store
 
 NOTEBOOK_PACKAGES = ("matplotlib", "nbconvert", "numpy", "pandas", "papermill", "persim", "ripser",
                      "scikit-learn", "scipy", "seaborn", "torch")  # fmt: skip
-AnyExperiment = Experiment | SparsityExperiment
 # Modules through which a notebook reads networks of a part of the profile; rq1 serves all parts.
 OWN_PARTS = {"ffcore.polarity": "polarity", "ffcore.choices": "choices"}
 # The interactive page, the report whose networks it shows, and the modules that make it.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffcore.config import Experiment, SparsityExperiment, from_record
+from ffcore.config import AnyExperiment, Experiment, from_record
 from ffcore.errors import ConfigError, StoreError
 from ffcore.frames import read_frame, write_frames
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 RECORD = "run.json"
 WEIGHTS = "weights.safetensors"
-AnyExperiment = Experiment | SparsityExperiment
 
 
 @dataclass(frozen=True)
