@@ -214,6 +214,32 @@ def explorer(
 
 
 @app.command()
+def claims(
+    names: Annotated[list[str] | None, typer.Argument(help="Claims; all if none.")] = None,
+    profile: ProfileName = "quick",
+    dataset: Dataset = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    device: Device = None,
+    precision: Precision = None,
+    results: Results = RESULTS,
+) -> None:
+    """Every claim of the papers beside what stored results say of it, with a verdict."""
+    from ffcore import claims as ledger
+
+    changes = _changes(dataset, seeds, epochs, device, precision)
+    pipeline = _pipeline(profile, changes, results, FIGURES)
+    known = {claim.name: claim for claim in ledger.ledger()}
+    for name in names or []:
+        if name not in known:
+            raise unknown("claim", name, known)
+    with _alone(results):
+        found = ledger.table(pipeline.study, [known[name] for name in names or known])
+    print(ledger.plain(found))
+    print(f"profile {pipeline.profile.label}: {ledger.counts(found)}")
+
+
+@app.command()
 def share(
     into: Annotated[
         Path, typer.Option(help="Folder of the tables; the project's own is shipped.")

@@ -52,8 +52,28 @@ def sweep(study: Study, setting: str) -> pd.DataFrame:
                 value = getattr(e, setting)
                 if setting == "batch_classes" and not value:  # all of them
                     value = lookup(e.dataset).classes
-                rows += [{"study": of, "value": value, **row} for row in _rows(stored[e])]
+                rows += [{"study": of, "value": value, **row} for row in of_run(stored[e])]
     return pd.DataFrame(rows)
+
+
+def of_run(run: AnyRun) -> list[dict[str, Any]]:
+    """The rows of ``sweep`` of one run, without ``study`` and ``value``."""
+    frame, e = run.table("epochs"), experiment(run)
+    frame = frame[(frame["theorem"] == 2) & frame["quantity"].isin(QUANTITIES)]
+    percent = frame["quantity"].isin(QUANTITIES[:5])
+    frame = frame.assign(value=frame["value"] * np.where(percent, 100, 1))
+    age, rows = frame["epoch"], []
+    steps = balance(run).query("when == 'training'")
+    even = np.average(steps["all_or_none"], weights=steps["steps"]) if len(steps) else math.nan
+    for when, part in (("initial", age == 0), ("training", age > 0), ("last", age == age.max())):
+        if when != "initial" and not e.epochs:
+            continue
+        means = frame[part].groupby(["layer", "side", "quantity"])["value"].mean().unstack()
+        for (layer, side), found in means.iterrows():
+            accuracy = 100 * run.summary[f"{prefix(layer)}accuracy"]
+            rows.append({"layer": layer, "side": side, "when": when, **found.to_dict(),
+                         "accuracy": accuracy, "all_or_none": even, "key": e.key})  # fmt: skip
+    return rows
 
 
 def settings(study: Study) -> list[str]:
@@ -162,25 +182,6 @@ def orders(frame: pd.DataFrame) -> pd.DataFrame:
 def named(value: object) -> str:
     """A value of a setting."""
     return f"{value:g}" if isinstance(value, float | int | np.number) else str(value)
-
-
-def _rows(run: AnyRun) -> list[dict[str, Any]]:
-    frame, e = run.table("epochs"), experiment(run)
-    frame = frame[(frame["theorem"] == 2) & frame["quantity"].isin(QUANTITIES)]
-    percent = frame["quantity"].isin(QUANTITIES[:5])
-    frame = frame.assign(value=frame["value"] * np.where(percent, 100, 1))
-    age, rows = frame["epoch"], []
-    steps = balance(run).query("when == 'training'")
-    even = np.average(steps["all_or_none"], weights=steps["steps"]) if len(steps) else math.nan
-    for when, part in (("initial", age == 0), ("training", age > 0), ("last", age == age.max())):
-        if when != "initial" and not e.epochs:
-            continue
-        means = frame[part].groupby(["layer", "side", "quantity"])["value"].mean().unstack()
-        for (layer, side), found in means.iterrows():
-            accuracy = 100 * run.summary[f"{prefix(layer)}accuracy"]
-            rows.append({"layer": layer, "side": side, "when": when, **found.to_dict(),
-                         "accuracy": accuracy, "all_or_none": even, "key": e.key})  # fmt: skip
-    return rows
 
 
 def _errors(x: torch.Tensor) -> list[dict[str, Any]]:

@@ -28,6 +28,16 @@ def t_interval(values: ArrayLike) -> tuple[float, float]:
     return float(x.mean() - half), float(x.mean() + half)
 
 
+def welch(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
+    """95 % interval (Welch) of the mean of [n] values minus that of [m] others; both ends NaN where
+    one side has fewer than two."""
+    x, y = (np.asarray(values, dtype=float) for values in (first, second))
+    if min(len(x), len(y)) < 2:
+        return NONE
+    found = stats.ttest_ind(x, y, equal_var=False).confidence_interval()
+    return float(found.low), float(found.high)
+
+
 def wilson(hits: int, of: int) -> tuple[float, float]:
     """95 % Wilson interval of a share; NaN of nothing."""
     if not of:

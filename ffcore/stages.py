@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ffcore import catalogue, digests, doing, planning, records, workers
 from ffcore.config import AnyExperiment, Experiment
@@ -22,10 +22,15 @@ from ffcore.evidence import Evidence
 from ffcore.profiles import Profile
 from ffcore.store import State, Store
 
+if TYPE_CHECKING:
+    from ffcore.study import Study
+
 NOTEBOOK_PACKAGES = ("matplotlib", "nbconvert", "numpy", "pandas", "papermill", "persim", "ripser",
                      "scikit-learn", "scipy", "seaborn", "torch")  # fmt: skip
 # Modules through which a notebook reads networks of a part of the profile; rq1 serves all parts.
 OWN_PARTS = {"ffcore.polarity": "polarity", "ffcore.choices": "choices"}
+# The ledger of claims asks for networks of these parts.
+CLAIMS, CLAIMED = "ffcore.claims", ("rq1", "polarity")
 # The interactive page, the report whose networks it shows, and the modules that make it.
 EXPLORER, EXPLORED = "explorer", "rq2_taxonomy"
 EXPLORER_CODE = ("ffcore.explorer", "ffcore.explorer_data")
@@ -131,7 +136,7 @@ class Pipeline:
         from ffcore import explorer, explorer_data, notebooks
 
         self._measure_latents(EXPLORER)
-        page = explorer.page(**explorer_data.material(self._study()))
+        page = explorer.page(**explorer_data.material(self.study))
         notebooks.write_atomically(self.made(EXPLORER), page)
 
     def _measure_latents(self, report: str) -> None:
@@ -145,10 +150,12 @@ class Pipeline:
         used = {m for name in asked - {EXPLORER} for m in self.inputs_of_code(name)["code"]}
         used |= {*EXPLORER_CODE} if EXPLORER in asked else set()
         began = time.monotonic()
-        if count := latent_work.prepare(self._study(), used):
+        if count := latent_work.prepare(self.study, used):
             say(f"latents of {count} networks or comparisons: {duration(time.monotonic() - began)}")
 
-    def _study(self) -> Any:
+    @property
+    def study(self) -> Study:
+        """What the reports of this profile look at."""
         from ffcore.study import Study
 
         return Study(self.profile.source, self.profile.changes, self.results.resolve(),
@@ -197,6 +204,8 @@ class Pipeline:
         parts = [part for module, part in OWN_PARTS.items() if module in used]
         if "ffcore.rq2" in used or ("ffcore.rq1" in used and not parts):
             parts = ["rq1"]
+        if CLAIMS in used:
+            parts = [*CLAIMED]
         return [
             *(self.profile.networks(*parts) if parts else []),
             *(self.profile.sparsity_runs() if "ffcore.theorems" in used else []),

@@ -1,0 +1,280 @@
+"""What measures the claims of Polar-FFA on trained networks, as ``claims.yaml`` names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ffcore import (
+    contrasts,
+    convergence,
+    intervals,
+    polarity,
+    published,
+    rq1,
+    structures,
+    verdicts,
+)
+from ffcore.claim_material import Material, Measured
+from ffcore.config import FACTORS
+from ffcore.study import as_published
+
+OTHERS = [f for f in FACTORS if f != "probability"]
+
+
+def accuracy(material: Material, first: str, second: str) -> Iterator[Measured]:
+    """Best accuracy with the second probability minus with the first, paired."""
+    yield from _paired(material.level, contrasts.paired(material.level), first, second)
+
+
+def failing(material: Material, first: str, second: str) -> Iterator[Measured]:
+    """Percent of the configurations that never learn: second minus first, paired."""
+    frame = material.level
+    columns = {"fails": "best", "published_fails": "published_best"}
+    named = {
+        name: (100.0 * (frame[c] < contrasts.NEVER)).where(frame[c].notna())
+        for name, c in columns.items()
+    }
+    table = contrasts.paired(frame.assign(**named), "fails", "published_fails")
+    yield from _paired(frame, table, first, second)
+
+
+def convergence_area(material: Material, first: str, second: str) -> Iterator[Measured]:
+    """Convergence area of the second probability minus that of the first, where both learned."""
+    table = convergence.comparison(material.speeds)
+    chosen = table[(table["measure"] == "area") & (table["networks"] == convergence.LEARNED)]
+    yield from _paired(material.level, chosen, first, second, ".3f")
+
+
+def within_bands(material: Material) -> Iterator[Measured]:
+    """Percent of the configurations whose last accuracy is in the band of the ten seeds."""
+    table = verdicts.ten_seeds(material.frame)
+    judged = table[table["verdict"].isin(verdicts.JUDGED)]
+    for dataset, part in judged.groupby("dataset", sort=False):
+        hits = int((part["verdict"] == published.WITHIN).sum())
+        yield _share(str(dataset), hits, len(part), int(part["seeds"].min()), "configurations")
+    for dataset, part in table[~table.index.isin(judged.index)].groupby("trained_on", sort=False):
+        apart = _apart(material.frame[material.frame["dataset"] == dataset])
+        yield Measured(str(dataset), np.nan, np.nan, np.nan, int(part["seeds"].min()),
+                       f"{len(part)} configurations", "", apart)  # fmt: skip
+
+
+def order(material: Material) -> Iterator[Measured]:
+    """Rank correlation of best accuracies with Table F3."""
+    for row in contrasts.agreement(material.level).to_dict("records"):
+        part = _there(material.level, row["dataset"])
+        yield Measured(row["dataset"], row["spearman"], row["spearman_low"], row["spearman_high"],
+                       _seeds(part), f"{row['configurations']} configurations", "",
+                       _apart(part))  # fmt: skip
+
+
+def best_norm(material: Material, probability: str, norm: str) -> Iterator[Measured]:
+    """Mean best accuracy with a norm minus that with the best of the others, for one
+    probability."""
+    for dataset in material.level["dataset"].unique():
+        part = _there(material.level, dataset)
+        part = part[part["probability"] == probability]
+        rest = [f for f in OTHERS if f != "norm"]
+        wide = part.pivot_table(["best", "published_best"], rest, "norm")
+        if wide.empty or set(wide["best"]) != set(FACTORS["norm"]):
+            continue
+        wide = wide.dropna()
+        if len(wide) < 2:
+            continue
+        order_ = [norm, *(n for n in FACTORS["norm"] if n != norm)]
+        ours, theirs = (wide[c][order_].to_numpy() for c in ("best", "published_best"))
+        yield Measured(dataset, float(_lead(ours[None])[0]),
+                       *intervals.bootstrap_interval(ours, _lead), _seeds(part),
+                       f"{len(ours)} configurations", f"{_lead(theirs[None])[0]:+.1f}",
+                       _apart(part))  # fmt: skip
+
+
+def spread(material: Material, first: str, second: Sequence[str]) -> Iterator[Measured]:
+    """Standard deviation of best accuracy over configurations: mean of several probabilities
+    minus one's."""
+    for dataset in material.level["dataset"].unique():
+        part = _there(material.level, dataset)
+        wide = part.pivot_table(["best", "published_best"], OTHERS, "probability")
+        if wide.empty or not {first, *second} <= set(wide["best"]):
+            continue
+        wide = wide.dropna()
+        if len(wide) < 2:
+            continue
+        ours, theirs = (wide[c][[first, *second]].to_numpy() for c in ("best", "published_best"))
+        yield Measured(dataset, float(_wider(ours[None])[0]),
+                       *intervals.bootstrap_interval(ours, _wider), _seeds(part),
+                       f"{len(ours)} configurations", f"{_wider(theirs[None])[0]:+.1f}",
+                       _apart(part))  # fmt: skip
+
+
+def seed_spread(material: Material, first: str, second: Sequence[str]) -> Iterator[Measured]:
+    """Standard deviation of last accuracy over seeds: mean over the configurations of some
+    probabilities minus that of one."""
+    ran = material.frame[~contrasts.in_part(material.frame)].dropna(subset=["last"])
+    groups = ran.groupby(["dataset", "configuration", "probability"], sort=False)["last"]
+    found = groups.agg(["std", "size"]).reset_index()
+    found = found[found["size"] > 1]
+    theirs = published.ten_seeds().groupby("probability")["last_std"].mean()
+    for dataset, part in found.groupby("dataset", sort=False):
+        sides = [part.loc[part["probability"].isin(names), "std"].to_numpy()
+                 for names in ([first], second)]  # fmt: skip
+        if not all(len(side) for side in sides):
+            continue
+        value = sides[1].mean() - sides[0].mean()
+        low, high = intervals.welch(sides[1], sides[0])
+        where = _there(material.frame, str(dataset))
+        yield Measured(str(dataset), value, low, high, int(part["size"].min()),
+                       f"{len(sides[0])} and {len(sides[1])} configurations",
+                       f"{theirs[list(second)].mean() - theirs[first]:+.2f}",
+                       _apart(where))  # fmt: skip
+
+
+def polarity_within(material: Material) -> Iterator[Measured]:
+    """Percent of the results within ±8 points of their configuration's mean over shares."""
+    frame = rq1.accuracy(material.study, "polarity", level=True)
+    row = polarity.shares(frame, material.study).iloc[0]
+    apart = _other_conditions(row["verdict"], (polarity.AGREES, polarity.DIFFERS))
+    yield Measured(_named(frame), row["within"], row["low"], row["high"], _seeds(frame),
+                   f"{row['configurations']} configurations", f"{row['published']:g}",
+                   apart)  # fmt: skip
+
+
+def polarity_balance(material: Material) -> Iterator[Measured]:
+    """What the most unequal groups of units change against equal ones."""
+    frame = rq1.accuracy(material.study, "polarity", level=True)
+    found = polarity.deviations(frame)
+    if found.empty:
+        return
+    row = polarity.summary(found).iloc[0]
+    verdict = polarity.shares(frame, material.study)["verdict"].iloc[0]
+    apart = _other_conditions(verdict, (polarity.AGREES, polarity.DIFFERS))
+    yield Measured(_named(frame), row["inequality"], row["inequality_low"], row["inequality_high"],
+                   _seeds(frame), f"{row['configurations']} configurations", "", apart)  # fmt: skip
+
+
+def prototypes(material: Material) -> Iterator[Measured]:
+    """Percent of the named examples whose measured structure is the described one."""
+    found = structures.prototypes(material.structures)
+    frame = material.structures
+    for dataset, part in found.groupby("dataset", sort=False):
+        keys = frame.loc[(frame["dataset"] == dataset)
+                         & frame["configuration"].isin(part["configuration"]), "key"]  # fmt: skip
+        yield _share(str(dataset), int(part["agrees"].sum()), len(part),
+                     int(part.groupby("configuration")["seed"].nunique().min()), "networks",
+                     _apart_of(material, keys))  # fmt: skip
+
+
+def measured_structures(material: Material) -> Iterator[Measured]:
+    """Percent of the networks that learned, and whose family the paper states, that have its
+    structure; of those trained as planned, where they are enough for an interval."""
+    frame = material.structures
+    part = frame[frame["stated"] & structures.learned(frame)]
+    for dataset, some in part.groupby("dataset", sort=False):
+        whole = some[some["whole"].astype(bool)]
+        some = whole if len(whole) >= intervals.FEWEST else some
+        hits = int((some["structure"] == some["family"]).sum())
+        yield _share(str(dataset), hits, len(some), int(some["seed"].nunique()), "networks",
+                     _apart_of(material, some["key"]))  # fmt: skip
+
+
+TESTS: dict[str, Callable[..., Iterator[Measured]]] = {
+    "accuracy": accuracy,
+    "failing": failing,
+    "convergence": convergence_area,
+    "within_bands": within_bands,
+    "order": order,
+    "best_norm": best_norm,
+    "spread": spread,
+    "seed_spread": seed_spread,
+    "polarity_within": polarity_within,
+    "polarity_balance": polarity_balance,
+    "prototypes": prototypes,
+    "structures": measured_structures,
+}
+
+
+def _paired(
+    frame: pd.DataFrame, table: pd.DataFrame, first: str, second: str, digits: str = ".1f"
+) -> Iterator[Measured]:
+    """The rows of ``contrasts.paired`` for two probabilities that have a pair."""
+    rows = table[(table["first"] == first) & (table["second"] == second) & (table["pairs"] > 0)]
+    for row in rows.to_dict("records"):
+        part = _there(frame, row["dataset"])
+        part = part[part["probability"].isin([first, second])]
+        theirs = row["published_difference"]
+        yield Measured(row["dataset"], row["difference"], row["low"], row["high"], _seeds(part),
+                       f"{row['pairs']} pairs of configurations",
+                       "" if np.isnan(theirs) else f"{theirs:+{digits}}", _apart(part))  # fmt: skip
+
+
+def _share(dataset: str, hits: int, of: int, seeds: int, what: str, apart: str = "") -> Measured:
+    """A share in percent with its Wilson interval."""
+    low, high = intervals.wilson(hits, of)
+    return Measured(dataset, 100 * hits / of, 100 * low, 100 * high, seeds, f"{of} {what}", "",
+                    apart)  # fmt: skip
+
+
+def _there(frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """The networks of a data set that have a result."""
+    return frame[(frame["dataset"] == dataset) & (frame["origin"] != rq1.NOT_RUN)]
+
+
+def _seeds(part: pd.DataFrame) -> int:
+    """Seeds that every configuration of some networks has, at least."""
+    ran = part[part["origin"] != rq1.NOT_RUN]
+    return int(ran.groupby("configuration")["seed"].nunique().min()) if len(ran) else 0
+
+
+def _apart(part: pd.DataFrame) -> str:
+    """How networks of a frame of ``rq1.accuracy`` differ from the published conditions."""
+    if part.empty:
+        return ""
+    if (part["verdict"] == published.NOT_COMPARABLE).any():
+        first = part.iloc[0]
+        return (f"on {first['dataset']}, layers of {first['widths']} units, "
+                f"{first['epochs_run']:.0f} epochs")  # fmt: skip
+    cut = contrasts.in_part(part)
+    if cut.any():
+        run, planned = part.loc[cut, ["epochs_run", "epochs"]].min()
+        return f"after {run:.0f} of {planned:.0f} epochs"
+    return ""
+
+
+def _apart_of(material: Material, keys: pd.Series) -> str:
+    """The same of networks whose latents were measured."""
+    found = [material.records[k] for k in keys if k in material.records]
+    other = [r for r in found if not as_published(r.planned)]
+    if other:
+        e = other[0].planned
+        widths = "x".join(map(str, e.widths))
+        return f"on {e.dataset}, layers of {widths} units, {e.epochs} epochs"
+    cut = [r for r in found if not r.whole]
+    if cut:
+        epochs = min(r.experiment.epochs for r in cut)
+        return (
+            f"{len(cut)} of {len(found)} networks after {epochs} of {cut[0].planned.epochs} epochs"
+        )
+    return ""
+
+
+def _other_conditions(verdict: str, judged: Sequence[str]) -> str:
+    return "" if verdict in (*judged, rq1.NOT_RUN) else verdict.partition(":")[0]
+
+
+def _named(frame: pd.DataFrame) -> str:
+    return ", ".join(frame["dataset"].unique())
+
+
+def _lead(samples: Any) -> np.ndarray:
+    """The mean of the first column minus the best mean of the others: [R, n, k] to [R]."""
+    means = np.asarray(samples).mean(axis=1)
+    return np.asarray(means[:, 0] - means[:, 1:].max(axis=1))
+
+
+def _wider(samples: Any) -> np.ndarray:
+    """The mean standard deviation of the other columns minus the first's: [R, n, k] to [R]."""
+    spreads = np.asarray(samples).std(axis=1, ddof=1)
+    return np.asarray(spreads[:, 1:].mean(axis=1) - spreads[:, 0])

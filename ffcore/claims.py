@@ -1,0 +1,257 @@
+"""The ledger of claims: each claim of the papers beside what was measured of it, with a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ffcore.config import build
+from ffcore.errors import StoreError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ffcore.claim_material import Measured
+    from ffcore.study import Study
+
+REPRODUCED, NOISE, CONTRADICTED = "reproduced", "within noise", "contradicted"
+UNDERPOWERED, NOT_RUN = "underpowered", "not run"
+VERDICTS = (REPRODUCED, NOISE, CONTRADICTED, UNDERPOWERED, NOT_RUN)
+MEANING = {
+    REPRODUCED: "the 95 % interval lies on the claimed side as a whole",
+    NOISE: "the interval holds the bound: neither side is excluded",
+    CONTRADICTED: "the interval lies on the other side as a whole",
+    UNDERPOWERED: "fewer seeds than an answer needs, or other conditions than the published ones",
+    NOT_RUN: "there is no result",
+}
+
+
+class Holds(BaseModel):
+    """The claimed values: above a bound, below one, or between two."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    above: float | None = None
+    below: float | None = None
+    between: Annotated[tuple[float, float], Field()] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Holds:
+        if sum(v is not None for v in (self.above, self.below, self.between)) != 1:
+            raise ValueError("give one of above, below and between")
+        return self
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The claimed interval; infinite on an open side."""
+        if self.between:
+            return self.between
+        low, high = self.above, self.below
+        return (-math.inf if low is None else low, math.inf if high is None else high)
+
+    def __str__(self) -> str:
+        if self.between:
+            return f"{self.between[0]:g} to {self.between[1]:g}"
+        return f"> {self.above:g}" if self.above is not None else f"< {self.below:g}"
+
+
+class Claim(BaseModel):
+    """One claim of a paper, and what settles it; the fields are described in ``claims.yaml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    short: str
+    statement: str
+    place: str
+    test: str
+    arguments: dict[str, Any] = Field(default_factory=dict, alias="with")
+    unit: str
+    holds: Holds
+    bound_is: str = "the claim's"
+    seeds: int = Field(ge=0)
+    where: Literal["paper", "anywhere"]
+    evidence: str = Field(pattern=r"^[a-z0-9_]+#(figure|table)-[a-z0-9_]+$")
+    paper: str = ""
+    source: str = ""
+
+    @property
+    def link(self) -> str:
+        """Address of the evidence, from another page of the same report."""
+        report, _, item = self.evidence.partition("#")
+        return f"{report}.html#{item}"
+
+
+@cache
+def ledger() -> tuple[Claim, ...]:
+    """Every claim, in the order of the file.
+
+    Raises:
+        ConfigError: an unknown key or test, or two claims of one name.
+    """
+    text = resources.files("ffcore").joinpath("claims.yaml").read_text(encoding="utf-8")
+    return read(yaml.safe_load(text))
+
+
+def read(content: Mapping[str, Any]) -> tuple[Claim, ...]:
+    """The claims of a parsed ledger file, see ``ledger``."""
+    found: dict[str, Claim] = {}
+    for group in content.values():
+        for values in group["claims"]:
+            named = {**values, "paper": group["title"], "source": group["source"]}
+            claim = build(Claim, named, f"claim {values.get('name', '?')!r}, ")
+            if claim.name in found:
+                raise unknown("claim, for the name is taken", claim.name, ["another name"])
+            found[claim.name] = claim
+    return tuple(found.values())
+
+
+def judge(claim: Claim, measured: Measured) -> str:
+    """One of VERDICTS.
+
+    Seeds and conditions come first: what was measured in another place cannot settle a claim,
+    however clear it is.
+    """
+    if math.isnan(measured.value):
+        return UNDERPOWERED if measured.apart else NOT_RUN
+    elsewhere = claim.where == "paper" and bool(measured.apart)
+    if elsewhere or measured.seeds < claim.seeds or math.isnan(measured.low):
+        return UNDERPOWERED
+    return side(claim, measured)
+
+
+def side(claim: Claim, measured: Measured) -> str:
+    """REPRODUCED, CONTRADICTED or NOISE, by the interval alone."""
+    low, high = claim.holds.ends
+    if low < measured.low and measured.high < high:
+        return REPRODUCED
+    if measured.high < low or measured.low > high:
+        return CONTRADICTED
+    return NOISE
+
+
+def table(study: Study, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
+    """Every claim beside what a study has of it: a row a claim and data set.
+
+    Returns:
+        ``claim``, ``paper``, ``short``, ``statement``, ``verdict``, ``dataset``, ``value`` with its
+        95 % interval ``low`` and ``high``, ``unit``, ``claimed``, ``bound`` (whose it is), ``published``, ``seeds``,
+        ``over`` (what the interval is over), ``needs``, ``because`` (of an *underpowered* or *not
+        run*: what is lacking, and where the interval lies so far), ``evidence``.
+    """
+    import pandas as pd
+
+    from ffcore.claim_material import Material
+
+    material = Material(study)
+    rows = [row for claim in claims or ledger() for row in _rows(claim, material)]
+    return pd.DataFrame(rows)
+
+
+def counts(found: pd.DataFrame) -> str:
+    """``7 reproduced, 2 within noise, …``, of a frame of ``table``."""
+    number = Counter(found["verdict"])
+    return ", ".join(f"{number[v]} {v}" for v in VERDICTS if number[v])
+
+
+def markdown(found: pd.DataFrame) -> str:
+    """A frame of ``table`` as a Markdown table with links to the evidence, a paper after the
+    other."""
+    links = {claim.name: claim.link for claim in ledger()}
+    lines = []
+    for paper, part in found.groupby("paper", sort=False):
+        lines += ["", f"**{paper}**", "",
+                  "| verdict | claim | measured | claimed | on | seeds | because |",
+                  "|---|---|---|---|---|---|---|"]  # fmt: skip
+        for r in part.to_dict("records"):
+            bound = "" if r["bound"] == Claim.model_fields["bound_is"].default else r["bound"]
+            cells = [f"**{r['verdict']}**", f"[{r['statement']}]({links[r['claim']]})", measured(r),
+                     f"{r['claimed']} {r['unit']}{f' (bound: {bound})' if bound else ''}",
+                     r["dataset"], str(r["seeds"]), r["because"]]  # fmt: skip
+            lines.append(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in cells)} |")
+    return "\n".join(lines)
+
+
+def plain(found: pd.DataFrame) -> str:
+    """A frame of ``table`` in lines for a terminal."""
+    lines: list[str] = []
+    for (paper, claim), part in found.groupby(["paper", "claim"], sort=False):
+        if not any(line == paper for line in lines):
+            lines.append(paper)
+        lines.append(f"  {claim}: {part['statement'].iloc[0]}")
+        for r in part.to_dict("records"):
+            seeds = f"{r['seeds']} seed{'s' * (r['seeds'] != 1)}, " if r["seeds"] else ""
+            because = f"; {r['because']}" if r["because"] else ""
+            lines.append(
+                f"    {r['verdict']:13} {r['dataset']}: {measured(r)} {r['unit']}, claimed "
+                f"{r['claimed']} ({seeds}{r['over'] or 'nothing'}{because})"
+            )
+        lines.append(f"    {'evidence':13} {part['evidence'].iloc[0]}")
+    return "\n".join(lines)
+
+
+def measured(row: Mapping[str, Any]) -> str:
+    """``+17.1 [4.3, 29.8]`` of a row of ``table``; a dash where there is nothing."""
+    if math.isnan(row["value"]):
+        return "–"
+    digits = ".3g" if max(abs(row["value"]), abs(row["high"])) < 1 else ".1f"
+    digits = ".3f" if 99.9 < row["value"] < 100.1 else digits
+    text = f"{row['value']:{digits}}"
+    if math.isnan(row["low"]) or row["low"] == row["high"]:
+        return text
+    return f"{text} [{row['low']:{digits}}, {row['high']:{digits}}]"
+
+
+def _rows(claim: Claim, material: Any) -> Iterator[dict[str, Any]]:
+    from ffcore import claim_networks, claim_theory
+    from ffcore.claim_material import Measured
+
+    tests = {**claim_networks.TESTS, **claim_theory.TESTS}
+
+    if claim.test not in tests:
+        raise unknown(f"test of claim {claim.name}", claim.test, tests)
+    try:
+        found = list(tests[claim.test](material, **claim.arguments))
+    except StoreError:
+        found = []
+    # What can settle the claim comes first.
+    found.sort(key=lambda one: bool(one.apart))
+    nothing = Measured("–", math.nan, math.nan, math.nan, 0, "")
+    for one in found or [nothing]:
+        verdict = judge(claim, one)
+        yield {
+            "claim": claim.name, "paper": claim.paper, "short": claim.short,
+            "statement": claim.statement,
+            "verdict": verdict, "dataset": one.dataset, "value": one.value, "low": one.low,
+            "high": one.high, "unit": claim.unit, "claimed": str(claim.holds), "bound": claim.bound_is,
+            "published": one.published, "seeds": one.seeds, "over": one.over,
+            "needs": _needs(claim), "because": _because(claim, one, verdict),
+            "evidence": claim.evidence,
+        }  # fmt: skip
+
+
+def _needs(claim: Claim) -> str:
+    seeds = f"{claim.seeds} seed{'s' * (claim.seeds != 1)}" if claim.seeds else "no training"
+    return seeds if claim.where == "anywhere" else f"{seeds}, published conditions"
+
+
+def _because(claim: Claim, one: Measured, verdict: str) -> str:
+    """What an answer lacks, and where the interval lies so far."""
+    if verdict == NOT_RUN:
+        return "no result"
+    if math.isnan(one.value):
+        return f"{one.apart}; nothing to compare"
+    if verdict != UNDERPOWERED:
+        return ""
+    lacks = [one.apart] if one.apart and claim.where == "paper" else []
+    if one.seeds < claim.seeds:
+        lacks.append(f"{one.seeds} of {claim.seeds} seeds")
+    if math.isnan(one.low):
+        return f"{', '.join([*lacks, 'too few for an interval'])}"
+    so_far = {REPRODUCED: "as claimed", CONTRADICTED: "the contrary", NOISE: "undecided"}
+    return f"{', '.join(lacks)}; so far {so_far[side(claim, one)]}"

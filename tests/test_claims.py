@@ -1,0 +1,197 @@
+"""The ledger: each claim has its evidence, and a verdict says no more than seeds and conditions."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ffcore import catalogue, claim_networks, claim_theory, claims, plots_claims
+from ffcore.claim_material import Material, Measured
+from ffcore.errors import ConfigError
+from ffcore.profiles import PARTS
+from ffcore.study import Study
+from tests.frames import frame, network, whole_grid
+
+ROOT = Path(__file__).parent.parent
+LEDGER = {claim.name: claim for claim in claims.ledger()}
+ABOVE = LEDGER["accuracy_sigmoid"]
+
+
+def found(value=2.0, low=1.0, high=3.0, seeds=10, apart=""):
+    return Measured("mnist", value, low, high, seeds, "seeds", "", apart)
+
+
+def content(**changes):
+    values = yaml.safe_load((ROOT / "ffcore" / "claims.yaml").read_text(encoding="utf-8"))
+    values["polar_ffa"]["claims"][0] |= changes
+    return values
+
+
+def material(level):
+    """Of frames that need no study."""
+    made = Material(None)
+    made.__dict__.update(level=level, frame=level)
+    return made
+
+
+def test_every_claim_links_to_a_figure_or_table_that_a_report_has():
+    there = {
+        f"{info.name}#{kind}-{name}"
+        for info in catalogue.catalogue(ROOT / "notebooks")
+        for kind, names in (("figure", info.figures), ("table", info.tables))
+        for name in names
+    }
+    assert {claim.evidence for claim in LEDGER.values()} <= there
+    assert ABOVE.link == "rq1_accuracy.html#figure-rq1_differences"
+
+
+def test_every_test_is_used_and_every_claim_has_one():
+    tests = {**claim_networks.TESTS, **claim_theory.TESTS}
+    assert {claim.test for claim in LEDGER.values()} == set(tests)
+
+
+@pytest.mark.parametrize(
+    "changes, word",
+    [
+        ({"evidences": "x"}, "evidences"),
+        ({"holds": {"above": 1, "below": 2}}, "one of above, below and between"),
+        ({"holds": {}}, "one of above"),
+        ({"evidence": "somewhere"}, "evidence"),
+        ({"seeds": -1}, "seeds"),
+        ({"where": "elsewhere"}, "where"),
+        ({"name": "accuracy_symmetric"}, "the name is taken"),
+    ],
+)
+def test_a_wrong_entry_is_refused_by_its_claim_and_key(changes, word):
+    with pytest.raises(ConfigError, match="claim") as caught:
+        claims.read(content(**changes))
+    assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "measured, verdict",
+    [
+        (found(), claims.REPRODUCED),
+        (found(-2, -3, -1), claims.CONTRADICTED),
+        (found(1, -1, 3), claims.NOISE),
+        (found(1, 0, 3), claims.NOISE),
+        (found(seeds=0), claims.UNDERPOWERED),
+        (found(apart="after 10 of 50 epochs"), claims.UNDERPOWERED),
+        (found(low=math.nan, high=math.nan), claims.UNDERPOWERED),
+        (found(math.nan, math.nan, math.nan), claims.NOT_RUN),
+        (found(math.nan, math.nan, math.nan, apart="on mnist-5k"), claims.UNDERPOWERED),
+    ],
+)
+def test_a_verdict_needs_seeds_conditions_and_a_whole_interval_on_one_side(measured, verdict):
+    assert claims.judge(ABOVE, measured) == verdict
+
+
+@given(st.floats(-100, 100), st.floats(0.001, 50), st.integers(0, 20))
+def test_nothing_on_other_conditions_is_more_than_underpowered(value, half, seeds):
+    one = found(value, value - half, value + half, seeds, "on mnist-5k")
+    for claim in LEDGER.values():
+        said = claims.judge(claim, one)
+        if claim.where == "paper":
+            assert said == claims.UNDERPOWERED
+
+
+def test_between_holds_inside_and_fails_outside():
+    claim = ABOVE.model_copy(update={"holds": claims.Holds(between=(0, 10))})
+    assert str(claim.holds) == "0 to 10"
+    assert claims.side(claim, found(5, 4, 6)) == claims.REPRODUCED
+    assert claims.side(claim, found(12, 11, 13)) == claims.CONTRADICTED
+    assert claims.side(claim, found(10, 9, 11)) == claims.NOISE
+
+
+def one(test, material, **arguments):
+    (measured,) = claim_networks.TESTS[test](material, **arguments)
+    return measured
+
+
+def test_the_published_grid_as_ours_reproduces_what_its_table_says():
+    grid = material(frame(*whole_grid()))
+    for claim in LEDGER.values():
+        if claim.test in ("accuracy", "failing", "spread", "best_norm", "order"):
+            measured = one(claim.test, grid, **claim.arguments)
+            assert measured.apart == "" and measured.seeds == 1
+            expected = claims.CONTRADICTED if claim.name == "norm_of_ffa" else claims.REPRODUCED
+            assert claims.judge(claim, measured) == expected, claim.name
+
+
+def test_a_grid_cut_short_is_underpowered_and_says_after_how_many_epochs():
+    grid = material(frame(*(r | {"epochs_run": 10} for r in whole_grid())))
+    measured = one("accuracy", grid, **ABOVE.arguments)
+    assert claims.judge(ABOVE, measured) == claims.UNDERPOWERED
+    assert measured.apart == "after 10 of 50 epochs"
+
+
+def test_the_bands_count_configurations_and_their_wilson_interval():
+    rows = [r | {"last": r["published_last"]} for r in whole_grid()]
+    measured = one("within_bands", material(frame(*rows)))
+    assert measured.value == 100 and measured.over == "18 configurations"
+    assert 80 < measured.low < 90 and measured.high == pytest.approx(100)
+
+
+def test_stability_compares_spreads_over_seeds_of_single_configurations():
+    names = {"l2-sum-none-relu-ffa-sigmoid": 3.0, "l2-sum-wta-relu-ffa-sigmoid": 2.0,
+             "l2-sum-none-relu-sigmoid": 0.2, "l2-sum-wta-relu-sigmoid": 0.1}  # fmt: skip
+    rows = [network(n, 90 + w * s, seed=s) for n, w in names.items() for s in range(5)]
+    claim = LEDGER["stability_over_seeds"]
+    measured = one("seed_spread", material(frame(*rows)), **claim.arguments)
+    assert measured.seeds == 5 and measured.value < -2
+    assert claims.judge(claim, measured) == claims.NOISE  # two configurations a side are few
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """The ledger on what travels with the project."""
+    study = Study("paper", results=tmp_path_factory.mktemp("results"))
+    chosen = ("theorem", "ten_seeds", "sparsity", "prediction", "polarity", "proposition")
+    return claims.table(study, [c for c in LEDGER.values() if c.name.startswith(chosen)])
+
+
+def test_shipped_runs_settle_the_sparsity_claims(shipped):
+    said = shipped.groupby("claim")["verdict"].first()
+    assert said["theorem_1"] == claims.REPRODUCED
+    assert said["theorem_2_positives"] == said["theorem_2_negatives"] == claims.CONTRADICTED
+    assert said["prediction"] == claims.REPRODUCED
+    assert said["sparsity_rises"] == claims.CONTRADICTED
+    assert said["polarity_within"] == claims.NOT_RUN
+
+
+def test_rows_tell_what_they_are_measured_over_and_what_is_lacking(shipped):
+    assert set(shipped["verdict"]) <= set(claims.VERDICTS)
+    settled = shipped["verdict"].isin([claims.REPRODUCED, claims.CONTRADICTED, claims.NOISE])
+    assert (shipped["because"] != "")[~settled].all() and (shipped["because"] == "")[settled].all()
+    assert claims.counts(shipped).count(",") == shipped["verdict"].nunique() - 1
+    text = claims.markdown(shipped)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {8}  # seven cells each
+    assert "(sparsity_theorems.html#figure-sparsity_theorem2)" in text
+    assert all(f"{name}:" in claims.plain(shipped) for name in shipped["claim"])
+
+
+def test_the_figure_shows_every_row_in_the_colour_of_its_verdict(shipped):
+    figure = plots_claims.forest(shipped)
+    assert len(figure.axes[0].get_yticklabels()) == len(shipped)
+    legend = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert f"reproduced ({(shipped['verdict'] == 'reproduced').sum()})" in legend
+
+
+def test_places_are_in_half_widths_and_positive_on_the_claimed_side():
+    row = {"value": 3.0, "low": 2.0, "high": 5.0, "claimed": "> 0"}
+    assert plots_claims._place(row) == 3.0
+    assert plots_claims._place(row | {"claimed": "< 0"}) == -3.0
+    assert math.isnan(plots_claims._place(row | {"low": math.nan}))
+    exact = row | {"low": 3.0, "high": 3.0}
+    assert plots_claims._place(exact) == plots_claims.REACH
+
+
+def test_the_parts_that_claims_look_at_are_parts_of_a_profile():
+    from ffcore import stages
+
+    assert set(stages.CLAIMED) <= set(PARTS)
