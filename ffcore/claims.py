@@ -141,8 +141,8 @@ def table(study: Study, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
     Returns:
         ``claim``, ``paper``, ``short``, ``statement``, ``verdict``, ``dataset``, ``value`` with its
         95 % interval ``low`` and ``high``, ``unit``, ``claimed``, ``bound`` (whose it is),
-        ``published``, ``seeds``, ``over`` (what the interval is over), ``needs``, ``because`` (of an *underpowered* or *not
-        run*: what is lacking, and where the interval lies so far), ``evidence``.
+        ``published``, ``seeds``, ``over`` (what the interval is over), ``needs``, ``because``
+        (of an *underpowered*: what is lacking, and where the interval lies so far), ``evidence``.
     """
     import pandas as pd
 
@@ -229,8 +229,8 @@ def _rows(claim: Claim, material: Any) -> Iterator[dict[str, Any]]:
             "statement": claim.statement,
             "verdict": verdict, "dataset": one.dataset, "value": one.value, "low": one.low,
             "high": one.high, "unit": claim.unit, "claimed": str(claim.holds),
-            "bound": claim.bound_is, "published": one.published, "seeds": one.seeds, "over": one.over,
-            "needs": _needs(claim), "because": _because(claim, one, verdict),
+            "bound": claim.bound_is, "published": one.published, "seeds": one.seeds,
+            "over": one.over, "needs": _needs(claim), "because": _because(claim, one, verdict),
             "evidence": claim.evidence,
         }  # fmt: skip
 

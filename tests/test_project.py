@@ -132,10 +132,10 @@ ARROWS = {
                 "sparsity", "sparsity_book", "sparsity_losses", "sparsity_pairs", "sparsity_runs",
                 "sparsity_steps", "train"},
     # It names rq1, rq2 and theorems, by which it tells what runs a notebook reads.
-    "stages": {"claims", "rq1", "rq2", "rq2_topology", "theorems", "catalogue", "config", "console",
-               "data",               "digests", "doing", "explorer", "explorer_data", "latent_work", "notebooks",
-               "outputs", "planning", "polarity", "choices", "evidence", "records", "study",
-               "profiles", "reports", "store", "train", "workers"},
+    "stages": {"claims", "rq1", "rq2", "rq2_topology", "theorems", "catalogue", "config",
+               "console", "data", "digests", "doing", "explorer", "explorer_data", "latent_work",
+               "notebooks", "outputs", "planning", "polarity", "choices", "evidence", "records",
+               "study", "profiles", "reports", "store", "train", "workers"},
 }  # fmt: skip
 
 
