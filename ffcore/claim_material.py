@@ -78,7 +78,7 @@ class Material:
             return propositions.gradients([drawn])
 
         named = self.study.profile.propositions.model_dump(mode="json")
-        return self.study.cached("slopes", named, "ffcore.propositions", compute)
+        return self.study.cached("slopes", named, compute)
 
     @cached_property
     def steps(self) -> pd.DataFrame:

@@ -154,7 +154,7 @@ def finite_width(study: Study, dataset: str) -> pd.DataFrame:
         return pd.DataFrame(_errors(x.double()))
 
     inputs = {"dataset": dataset, "data": data.fingerprint(dataset)}
-    return study.cached("finite-width", inputs, __name__, compute)
+    return study.cached("finite-width", inputs, compute)
 
 
 def orders(frame: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from doit.doit_cmd import DoitMain
 from doit.task import dict_to_task
 
 from ffcore.console import say
+from ffcore.digests import changed
 from ffcore.errors import FFError, ReportError
 
 
@@ -114,7 +115,7 @@ def difference(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
         if old == new:
             continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            names = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+            names = changed(old, new)
             listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
             parts.append(f"{topic} changed: {listed}")
         else:

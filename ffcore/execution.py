@@ -45,6 +45,7 @@ def run(
     *,
     timeout: int,
     progress: Progress | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Run:
     """Execute a notebook in a kernel of this interpreter that works in ``folder``.
 
@@ -87,7 +88,7 @@ def run(
 
     private = _short_folder()
     try:
-        _write_kernel(private / "kernels" / KERNEL["name"], private)
+        _write_kernel(private / "kernels" / KERNEL["name"], private, environment or {})
 
         class OwnKernel(AsyncKernelManager):
             """Knows one kernel only: no other python3 on this machine can be picked."""
@@ -203,7 +204,7 @@ def _short_folder() -> Path:
     raise ReportError("no writable temporary folder with a short path; set TMPDIR to one")
 
 
-def _write_kernel(folder: Path, private: Path) -> None:
+def _write_kernel(folder: Path, private: Path, further: Mapping[str, str]) -> None:
     """A kernel specification: this interpreter, and an environment without the user's taste."""
     import importlib.util
 
@@ -220,6 +221,7 @@ def _write_kernel(folder: Path, private: Path) -> None:
         "TZ": "UTC",
         "COLUMNS": "100",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        **further,
     }
     if "site-packages" not in here.parts:  # the kernel imports this very ffcore
         others = os.environ.get("PYTHONPATH")

@@ -167,4 +167,4 @@ def _influence(study: Study, name: str, scale: str) -> pd.DataFrame:
         return pd.concat([pairs, data_], ignore_index=True)
 
     inputs = {"dataset": name, "scale": scale, "data": data.fingerprint(name)}
-    return study.cached("influence", inputs, influence.__module__, compute)
+    return study.cached("influence", inputs, compute)

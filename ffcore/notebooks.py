@@ -28,6 +28,7 @@ def execute(
     progress: Progress | None = None,
     timeout: int = 3600,
     failed_folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Path:
     """Run a notebook in a fresh kernel and put it, cleaned, with what it saved, into a folder.
 
@@ -42,6 +43,7 @@ def execute(
         progress: called before each cell with cells done, cells in all, and the cell's label.
         timeout: seconds that one cell may take.
         failed_folder: where a notebook that failed is kept; ``failed`` beside the target folder.
+        environment: further variables of the kernel's environment.
 
     Returns:
         ``target_folder``, which holds ``<report>.ipynb``, ``figures/``, ``tables/`` and captions.
@@ -67,7 +69,9 @@ def execute(
         # Where the caller keeps its files must not show, nor make two reports differ.
         places = {Path(v): f"<{k}>" for k, v in values.items() if _outside(v, folder.parent)}
         places |= {work: "", target_folder: "", folder.parent: "."}
-        outcome = run(document, values, folder, timeout=timeout, progress=progress)
+        outcome = run(
+            document, values, folder, timeout=timeout, progress=progress, environment=environment
+        )
         fault = problem(outcome) or _unsaved(outcome, work)
         if fault:
             write_atomically(failed, clean(_marked(outcome, *fault), places))

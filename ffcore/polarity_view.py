@@ -114,7 +114,7 @@ def units(study: Study, run: Run) -> pd.DataFrame:
         pairs = zip(frame["group"], frame["sample"], strict=True)
         return frame.assign(goodness=[means[pair] for pair in pairs])
 
-    return study.cached("units", {"images": study.profile.rq2.images}, __name__, compute, run)
+    return study.cached("units", {"images": study.profile.rq2.images}, compute, run)
 
 
 def networks(study: Study) -> pd.DataFrame:

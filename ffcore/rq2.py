@@ -231,7 +231,7 @@ def projection(study: Study, run: Run, normalised: bool = False) -> pd.DataFrame
                              **{k: v[rows] for k, v in columns.items()}})  # fmt: skip
 
     inputs = {"points": points, "normalised": normalised, "images": study.profile.rq2.images}
-    return study.cached("projection", inputs, __name__, compute, run)
+    return study.cached("projection", inputs, compute, run)
 
 
 def persistence(study: Study, run: Run) -> pd.DataFrame:
@@ -250,7 +250,7 @@ def persistence(study: Study, run: Run) -> pd.DataFrame:
         return pd.concat(frames, ignore_index=True)
 
     inputs = {"sizes": sizes, "images": study.profile.rq2.images}
-    return study.cached("persistence", inputs, __name__, compute, run)
+    return study.cached("persistence", inputs, compute, run)
 
 
 def persistence_table(study: Study, runs: dict[str, Run]) -> pd.DataFrame:
@@ -286,7 +286,7 @@ def nine(study: Study, run: Run) -> pd.DataFrame:
         return pd.DataFrame([{**identity(run), **values}])
 
     inputs = {"points": points, "images": study.profile.rq2.images}
-    return study.cached("measures", inputs, __name__, compute, run)
+    return study.cached("measures", inputs, compute, run)
 
 
 def seen(study: Study, run: Run, seed: int = 0) -> pd.DataFrame:
@@ -303,7 +303,7 @@ def seen(study: Study, run: Run, seed: int = 0) -> pd.DataFrame:
         return pd.DataFrame([{**identity(run), **seen}])
 
     inputs = {"points": points, "images": study.profile.rq2.images, "seed": seed}
-    return study.cached("observables", inputs, __name__, compute, run)
+    return study.cached("observables", inputs, compute, run)
 
 
 def _every(study: Study, compute: Callable[[Study, Run], pd.DataFrame], kind: str) -> pd.DataFrame:

@@ -82,7 +82,7 @@ def homology(study: Study, run: Run, view: str = "raw") -> pd.DataFrame:
         return of_cloud(cloud, view, size.h1_points)
 
     inputs = {"view": view, "points": (size.h0_points, size.h1_points), "images": size.images}
-    return study.cached("homology", inputs, __name__, compute, run)
+    return study.cached("homology", inputs, compute, run)
 
 
 def of_points(points: np.ndarray, view: str, h1_points: int) -> pd.DataFrame:
@@ -184,7 +184,7 @@ def between(study: Study, view: str, dimension: int) -> pd.DataFrame:
     files = [[r.experiment.key, {n: f["sha256"] for n, f in r.files.items()}] for r in runs]
     inputs = {"runs": files, "points": (size.h0_points, size.h1_points), "images": size.images,
               "part": (view, dimension)}  # fmt: skip
-    return study.cached("pairwise", inputs, __name__, compute)
+    return study.cached("pairwise", inputs, compute)
 
 
 def table(frame: pd.DataFrame, view: str, homology: str, comparison: str) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ffcore import catalogue, digests, doing, planning, records, workers
 from ffcore.config import AnyExperiment, Experiment
 from ffcore.console import duration, job, say, stop_if_interrupted
+from ffcore.definitions import Definitions, definitions
 from ffcore.errors import StoreError, unknown
 from ffcore.evidence import Evidence
 from ffcore.profiles import Profile
@@ -33,7 +34,7 @@ OWN_PARTS = {"ffcore.polarity": "polarity", "ffcore.choices": "choices"}
 CLAIMS, CLAIMED = "ffcore.claims", ("rq1", "polarity")
 # The interactive page, the report whose networks it shows, and the modules that make it.
 EXPLORER, EXPLORED = "explorer", "rq2_taxonomy"
-EXPLORER_CODE = ("ffcore.explorer", "ffcore.explorer_data")
+EXPLORER_CODE = ("ffcore.explorer:page", "ffcore.explorer_data:material")
 # What reads networks' weights, which are not shipped, where there are any; and what has nothing to
 # say without them.
 WEIGHTS, WEIGHTS_ONLY = "ffcore.rq2", "ffcore.rq2_topology"
@@ -55,7 +56,6 @@ class Pipeline:
     figures: Path
     data_folder: str | None = None
     _fixed: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _imports: dict[str, set[str]] = field(default_factory=dict)
     _asked: list[str] = field(default_factory=list)
 
     @cached_property
@@ -66,6 +66,11 @@ class Pipeline:
     def notebooks(self) -> dict[str, catalogue.NotebookInfo]:
         """The report notebooks by name."""
         return {info.name: info for info in catalogue.catalogue(self.root / "notebooks")}
+
+    @cached_property
+    def code(self) -> Definitions:
+        """Every definition of the package, as this process started with it."""
+        return definitions(book=self.store.definitions)
 
     @property
     def experiments(self) -> list[AnyExperiment]:
@@ -79,7 +84,7 @@ class Pipeline:
 
     def states(self, experiments: Sequence[AnyExperiment]) -> dict[AnyExperiment, State]:
         """Each experiment's state in the store, checked against today's code and data."""
-        found = {e: self.store.state(e, workers.expected(e)) for e in experiments}
+        found = {e: self.store.state(e, workers.expected(e, self.code)) for e in experiments}
         self.store.save_verified()
         return found
 
@@ -122,12 +127,14 @@ class Pipeline:
     ) -> Path:
         """Run a report's notebook, or what one of its figures needs, with progress."""
         from ffcore import notebooks
+        from ffcore.study import CODE
 
         self._measure_latents(report)
         with job(title, 1) as progress:
             return notebooks.execute(
                 self.notebooks[report].path, target, self.parameters, only_figure=only_figure,
                 failed_folder=self.results / "failed",
+                environment={CODE: digests.digest(self.inputs_of_code(report)["code"])[:16]},
                 progress=lambda done, total, text: progress.update(done, text, total),
             )  # fmt: skip
 
@@ -147,8 +154,7 @@ class Pipeline:
         from ffcore import latent_work
 
         asked = {report, *self._asked}
-        used = {m for name in asked - {EXPLORER} for m in self.inputs_of_code(name)["code"]}
-        used |= {*EXPLORER_CODE} if EXPLORER in asked else set()
+        used = {m for name in asked for m in self.inputs_of_code(name)["code"]}
         began = time.monotonic()
         if count := latent_work.prepare(self.study, used):
             say(f"latents of {count} networks or comparisons: {duration(time.monotonic() - began)}")
@@ -182,18 +188,15 @@ class Pipeline:
             if name == EXPLORER:
                 files = sorted(Path(__file__).parent.glob("explorer*.[hcj]*"))
                 source = {"page": {f.name: digests.file_digest(f) for f in files}}
-                used = {*EXPLORER_CODE}.union(
-                    *(digests.dependencies(m, imports=self._imports) for m in EXPLORER_CODE)
-                )
+                used = self.code.reached(*EXPLORER_CODE)
             else:
                 path = self.notebooks[name].path
                 source = {"notebook": digests.notebook_digest(path)}
-                used = digests.notebook_dependencies(path, imports=self._imports)
-                used |= {"ffcore.outputs"}
+                used = self.code.of_notebook(path)
             self._fixed[name] = {
                 "profile": self.profile.model_dump(mode="json", exclude={"source"}),
                 **source,
-                "code": {m: workers.code()[m] for m in sorted(used)},
+                "code": used,
                 "packages": digests.package_versions(NOTEBOOK_PACKAGES),
             }
         return self._fixed[name]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffcore.config import AnyExperiment, Experiment, from_record
+from ffcore.digests import changed
 from ffcore.errors import ConfigError, StoreError
 from ffcore.frames import read_frame, write_frames
 
@@ -84,6 +85,8 @@ class Store:
     def __init__(self, results: str | Path) -> None:
         self.results = Path(results)
         self.runs = self.results / "runs"
+        # What is remembered of the package's code, see definitions.definitions.
+        self.definitions = self.results / "cache" / "definitions.json"
         self._verified: dict[str, list[int]] | None = None
         self._newly_verified = False
 
@@ -354,11 +357,11 @@ def _replace(building: Path, folder: Path) -> None:
 
 
 def _difference(then: Any, now: Any) -> str:
-    """``: ffcore.network, ffcore.train`` for two digests by name, else nothing."""
+    """``: ffcore.network.Block, ffcore.train.train`` for two tables of digests, else nothing."""
     if not (isinstance(then, Mapping) and isinstance(now, Mapping)):
         return ""
-    changed = sorted(k for k in {*then, *now} if then.get(k) != now.get(k))
-    return f": {', '.join(changed)}"
+    names = changed(then, now)
+    return f": {', '.join(names[:4])}" + (f" and {len(names) - 4} more" if names[4:] else "")
 
 
 def _words(error: Exception, folder: Path) -> str:

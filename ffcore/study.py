@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib import import_module
@@ -13,6 +14,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ffcore import data, digests, published, records, shipped, shipped_studies
 from ffcore.config import FACTORS, Experiment, SparsityExperiment
+from ffcore.definitions import Definitions, definitions
 from ffcore.errors import ConfigError, StoreError, unknown
 from ffcore.profiles import Profile, make_profile
 from ffcore.records import Record
@@ -21,6 +23,8 @@ from ffcore.store import Run, Store
 
 if TYPE_CHECKING:
     import pandas as pd
+
+CODE = "FFCORE_CODE"  # tells a notebook's kernel the digest of the code that its report depends on
 
 
 def project_root(start: str | Path = ".") -> Path:
@@ -93,7 +97,7 @@ class Study:
     def _open(self, results: Path) -> None:
         self.store = Store(results)
         self._datasets: dict[str, data.Dataset] = {}
-        self._needed: dict[str, dict[str, str]] = {}
+        self._needed: dict[str, str] = {}
         self._newest: dict[str, tuple[Any, Any]] = {}
         self._asked: list[Path] | None = None
 
@@ -174,7 +178,7 @@ class Study:
             "options": self.profile.options,
             "seeds": sorted({e.seed for e in experiments}),
             "experiments": digests.digest(sorted(e.key for e in experiments))[:16],
-            "code": digests.digest(self._code)[:16],
+            "code": os.environ.get(CODE) or self._code.digest[:16],
         }
 
     def dataset(self, name: str) -> data.Dataset:
@@ -187,26 +191,26 @@ class Study:
         self,
         name: str,
         inputs: Mapping[str, Any],
-        module: str,
         compute: Callable[[], pd.DataFrame],
         run: Run | None = None,
     ) -> pd.DataFrame:
-        """A frame kept by content: of parameters, a run's files, and one module's code with all
-        that it imports.
+        """A frame kept by content: of parameters, a run's files, and of the code of the function
+        that ``compute`` is, or is defined in, with all that it uses.
 
         It is computed by one thread: sums have the same order on every machine, in a worker
         process and in a notebook, and small products spend more on waiting threads than they gain.
         """
-        if module not in self._needed:
-            modules = sorted({module, *digests.dependencies(module)})
-            self._needed[module] = {m: self._code[m] for m in modules}
+        root = f"{compute.__module__}:{compute.__qualname__.partition('.')[0]}"
+        if root not in self._needed:
+            # This module finds results and data, whose content the other inputs tell.
+            self._needed[root] = digests.digest(self._code.reached(root, leave=[__name__]))
         given = {
             **inputs,
             # The key, too: networks that never learn have the same files and other factors.
             "run": [run.experiment.key, {n: f["sha256"] for n, f in run.files.items()}]
             if run
             else None,
-            "code": self._needed[module],
+            "code": self._needed[root],
         }
         if self._asked is not None:
             import pandas as pd
@@ -244,8 +248,8 @@ class Study:
         return self._newest[kind][1]
 
     @cached_property
-    def _code(self) -> dict[str, str]:
-        return digests.code_digests()
+    def _code(self) -> Definitions:
+        return definitions(book=self.store.definitions)
 
     def _nothing(self, planned: int, what: str) -> str:
         return (

@@ -20,6 +20,7 @@ from typing import Any
 
 from ffcore import digests
 from ffcore.config import Experiment, SparsityExperiment
+from ffcore.definitions import Definitions, definitions
 
 NETWORK_CODE = ("ffcore.data", "ffcore.formats", "ffcore.goodness", "ffcore.labels",
                 "ffcore.network", "ffcore.train")  # fmt: skip
@@ -27,6 +28,11 @@ SPARSITY_CODE = ("ffcore.data", "ffcore.formats", "ffcore.goodness", "ffcore.lab
                  "ffcore.sparsity", "ffcore.sparsity_book", "ffcore.sparsity_losses",
                  "ffcore.sparsity_pairs", "ffcore.sparsity_runs",
                  "ffcore.sparsity_steps")  # fmt: skip
+# What trains an experiment of each kind, and the modules of it that determine the result.
+CODE_OF = {
+    "network": (("ffcore.data:load", "ffcore.train:train"), NETWORK_CODE),
+    "sparsity": (("ffcore.data:load", "ffcore.sparsity_runs:run"), SPARSITY_CODE),
+}
 PACKAGES = ("numpy", "pandas", "pyarrow", "safetensors", "torch")
 GRACE = 2.0  # seconds that workers have to stop by themselves
 POLL = 0.2  # seconds between looks at the workers' messages
@@ -65,13 +71,18 @@ class Note:
     text: str
 
 
-def expected(experiment: Experiment | SparsityExperiment) -> dict[str, Any]:
-    """The entries of a run's provenance that must be equal now for the run to be up to date."""
+def expected(
+    experiment: Experiment | SparsityExperiment, code: Definitions | None = None
+) -> dict[str, Any]:
+    """The entries of a run's provenance that must be equal now for the run to be up to date.
+
+    Args:
+        code: of the package, where it is at hand.
+    """
     from ffcore import data
 
-    modules = NETWORK_CODE if experiment.kind == "network" else SPARSITY_CODE
     return {
-        "code": {m: code()[m][:16] for m in modules},
+        "code": _training_code(experiment.kind, code or _code()),
         "data": data.fingerprint(experiment.dataset)[:16],
     }
 
@@ -211,9 +222,16 @@ def _circumstances(task: Task) -> dict[str, Any]:
 
 
 @cache
-def code() -> dict[str, str]:
-    """Digest of each module's code, as this process started with it."""
-    return digests.code_digests()
+def _code() -> Definitions:
+    """Every definition of the package, as this process started with it."""
+    return definitions()
+
+
+@cache
+def _training_code(kind: str, code: Definitions) -> dict[str, dict[str, str]]:
+    """Module → definition → digest of what determines the results of a kind of experiment."""
+    roots, modules = CODE_OF[kind]
+    return {m: found for m, found in code.reached(*roots).items() if m in modules}
 
 
 @cache

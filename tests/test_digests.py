@@ -8,24 +8,6 @@ from pathlib import Path
 import pytest
 
 from ffcore import digests
-from ffcore.errors import ConfigError, ReportError
-
-CODE = '''"""Module."""
-import math
-
-def area(r):
-    """Of a circle."""
-    return math.pi * r**2  # exact
-'''
-
-
-def package(folder: Path, **modules: str) -> Path:
-    home = folder / "pack"
-    home.mkdir()
-    (home / "__init__.py").write_text(modules.pop("init", ""))
-    for name, text in modules.items():
-        (home / f"{name}.py").write_text(text)
-    return home
 
 
 def notebook(folder: Path, *cells: tuple[str, str], name: str = "n") -> Path:
@@ -35,87 +17,10 @@ def notebook(folder: Path, *cells: tuple[str, str], name: str = "n") -> Path:
     return path
 
 
-def test_comment_docstring_and_layout_change_no_digest(tmp_path):
-    home = package(tmp_path, a=CODE)
-    before = digests.code_digests(home)
-    edited = CODE.replace("Of a circle.", "Another text.").replace("# exact", "# roughly")
-    (home / "a.py").write_text(edited.replace("math.pi * r**2", "(math.pi\n            * r ** 2)"))
-    assert digests.code_digests(home) == before
-    assert set(before) == {"pack", "pack.a"}
-
-
-def test_code_edit_changes_exactly_its_module(tmp_path):
-    home = package(tmp_path, a=CODE, b=CODE)
-    before = digests.code_digests(home)
-    (home / "a.py").write_text(CODE.replace("r**2", "r**3"))
-    after = digests.code_digests(home)
-    assert {name for name in after if after[name] != before[name]} == {"pack.a"}
-
-
-def test_string_that_is_no_docstring_counts(tmp_path):
-    home = package(tmp_path, a="x = 'one'\n")
-    before = digests.code_digests(home)
-    (home / "a.py").write_text("x = 'two'\n")
-    assert digests.code_digests(home) != before
-
-
-def test_broken_module_is_named_with_its_line(tmp_path):
-    home = package(tmp_path, a="x = 1\ndef (:\n")
-    with pytest.raises(ReportError, match=r"a\.py, line 2"):
-        digests.code_digests(home)
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "import pack.b",
-        "from pack import b",
-        "from pack.b import thing",
-        "from . import b",
-        "from .b import thing as other",
-        "def f():\n    from pack import b",
-        "import pack\npack.b.thing()",
-        "from pack import exported",
-        "from pack import lazy",
-        "import importlib\nimportlib.import_module('pack.b')",
-    ],
-)
-def test_every_form_of_import_is_found_and_followed(tmp_path, statement):
-    init = "from pack.b import thing as exported\n_LAZY = {'lazy': 'b'}\n"
-    home = package(tmp_path, init=init, a=statement, b="import pack.c", c="", d="")
-    assert digests.dependencies("pack.a", home) == {"pack.b", "pack.c"}
-
-
-def test_foreign_type_only_and_circular_imports_do_no_harm(tmp_path):
-    types = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pack.b\n"
-    home = package(
-        tmp_path, a=types + "import json, os.path\nimport pack.c", b="", c="import pack.a"
-    )
-    assert digests.dependencies("pack.a", home) == {"pack.c"}
-    assert digests.dependencies("pack.b", home) == set()
-
-
-def test_unknown_module_names_the_nearest():
-    with pytest.raises(ConfigError, match=r"did you mean 'ffcore\.outputs'"):
-        digests.dependencies("ffcore.output")
-
-
-def test_reports_code_depends_on_neither_training_nor_data():
-    reached = digests.dependencies("ffcore.reports") | digests.dependencies("ffcore.notebooks")
-    assert {"ffcore.outputs", "ffcore.errors"} <= reached
-    assert not reached & {"ffcore.train", "ffcore.network", "ffcore.data", "ffcore.store"}
-
-
-def test_notebook_depends_on_what_its_cells_import(tmp_path):
-    home = package(tmp_path, a="import pack.b", b="", c="")
-    path = notebook(tmp_path, ("markdown", "import pack.c"), ("code", "%time\nfrom pack import a"))
-    assert digests.notebook_dependencies(path, home) == {"pack.a", "pack.b"}
-
-
-def test_notebook_cell_that_is_no_python_is_named(tmp_path):
-    path = notebook(tmp_path, ("code", "x = 1"), ("code", "for"))
-    with pytest.raises(ReportError, match="cell 2 of"):
-        digests.notebook_dependencies(path)
+def test_what_changed_is_named_by_dots_where_it_is_nested():
+    then = {"a": {"f": 1, "g": 2}, "b": 1, "c": 3}
+    assert digests.changed(then, {"a": {"f": 1, "g": 3, "h": 1}, "c": 3}) == ["a.g", "a.h", "b"]
+    assert digests.changed(then, then) == []
 
 
 def test_notebook_digest_sees_sources_and_tags_only(tmp_path):
