@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -51,7 +52,7 @@ class Record(BaseModel):
             if fields[name].is_required() or value != _plain(fields[name].default)
         }
 
-    @property
+    @cached_property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of kind and settings; a new field with a default
         leaves the keys of existing experiments as they are."""

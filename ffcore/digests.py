@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import subprocess
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,7 @@ def notebook_digest(path: Path) -> str:
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
     """Distribution name → installed version, ``not installed`` where there is none."""
-    versions = {}
-    for name in sorted(names):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
+    return {name: _version(name) for name in sorted(names)}
 
 
 def revision(root: Path) -> str:
@@ -70,3 +65,11 @@ def revision(root: Path) -> str:
         return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+@cache
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

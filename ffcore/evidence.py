@@ -37,8 +37,8 @@ class Evidence:
         """What stands for each network of these, see ``records.find``; with ``weights`` once more
         among one's own runs alone, for these may be others than the best."""
         planned = [e for e in needed if isinstance(e, Experiment)]
-        found = records.find(planned, self.store, self.shipped)
-        return found + records.find(planned, self.store, {}) if weights else found
+        found = records.find(planned, self.store, lambda: self.shipped)
+        return found + records.find(planned, self.store, dict) if weights else found
 
     def digests(self, needed: Sequence[AnyExperiment], weights: bool = False) -> dict[str, str]:
         """Name of each network or sparsity run that there are results of → digest of those."""

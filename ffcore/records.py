@@ -57,24 +57,28 @@ class Record:
 
 
 def find(
-    planned: Sequence[Experiment], store: Store, shipped: Mapping[str, Entry]
+    planned: Sequence[Experiment], store: Store, shipped: Callable[[], Mapping[str, Entry]]
 ) -> list[Record | None]:
     """The best result for each planned network, None where there is none.
 
     A whole training comes before a part, and of parts the longest; then one's own run before a
     shipped one, then the planned number format before another.
+
+    Args:
+        shipped: what travels with the project; asked only where a run is lacking.
     """
     runs = {run.experiment.key: run for run in store.usable(planned)}
     whole = {p: _own(p, runs[p.key]) for p in planned if p.key in runs}
     if len(whole) == len(set(planned)):
         return [whole[p] for p in planned]  # No need to look at everything that is stored.
     candidates: dict[str, list[tuple[Experiment, str]]] = {}
-    for run in store.all():
-        if isinstance(run.experiment, Experiment):
-            candidates.setdefault(_kin(run.experiment), []).append((run.experiment, OWN))
-    for entry in shipped.values():
+    for e in store.experiments():
+        if isinstance(e, Experiment):
+            candidates.setdefault(_kin(e), []).append((e, OWN))
+    entries = shipped()
+    for entry in entries.values():
         candidates.setdefault(_kin(entry.experiment), []).append((entry.experiment, SHIPPED))
-    found = [whole.get(p) or _best(p, candidates.get(_kin(p), []), store, shipped) for p in planned]
+    found = [whole.get(p) or _best(p, candidates.get(_kin(p), []), store, entries) for p in planned]
     store.save_verified()
     return found
 

@@ -315,7 +315,7 @@ class Pipeline:
         lacking = [e for e, s in states.items() if not s.usable and s.name != "outdated"]
         if WEIGHTS_ONLY in self.inputs_of_code(name)["code"]:
             planned = [e for e in needed if isinstance(e, Experiment)]
-            if not any(records.find(planned, self.store, {})):
+            if not any(records.find(planned, self.store, dict)):
                 raise StoreError(
                     f"{name} needs the weights of networks, which no shipped table has, and none "
                     f"is stored in {self.store.runs}; run `{self.profile.command('train')}`"

@@ -21,6 +21,7 @@ from ffcore.config import AnyExperiment, Experiment, from_record
 from ffcore.digests import changed
 from ffcore.errors import ConfigError, StoreError
 from ffcore.frames import read_frame, write_frames
+from ffcore.remembered import Remembered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 RECORD = "run.json"
 WEIGHTS = "weights.safetensors"
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError)
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ class Store:
         self.runs = self.results / "runs"
         # What is remembered of the package's code, see definitions.definitions.
         self.definitions = self.results / "cache" / "definitions.json"
-        self._verified: dict[str, list[int]] | None = None
-        self._newly_verified = False
+        self._remembered = Remembered(self.runs / ".verified.json")
+        self._read: dict[str, tuple[tuple[int, int], Run]] = {}
 
     def state(self, experiment: AnyExperiment, expected: Mapping[str, Any] | None = None) -> State:
         """Whether the run is there, intact, and made by what is expected.
@@ -101,15 +103,15 @@ class Store:
         if not folder.exists():
             return State("missing", "not trained yet")
         try:
-            record = _read_record(folder)
-            if record["name"] != experiment.name:
-                return State("damaged", f"{RECORD} is of {record['name']!r}")
-            for name, facts in record["files"].items():
+            run = self._run(folder)
+            if run.experiment.name != experiment.name:
+                return State("damaged", f"{RECORD} is of {run.experiment.name!r}")
+            for name, facts in run.files.items():
                 self._check_file(folder / name, facts)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except _DAMAGE as error:
             return State("damaged", _words(error, folder))
         for topic, now in (expected or {}).items():
-            then = record["provenance"].get(topic)
+            then = run.provenance.get(topic)
             if then != now:
                 return State("outdated", f"{topic} changed{_difference(then, now)}")
         return State("stored")
@@ -123,23 +125,31 @@ class Store:
         state = self.state(experiment)
         if not state.usable:
             raise StoreError(_advice(experiment, state.reason))
-        return _as_run(self.runs / experiment.key)
+        return self._run(self.runs / experiment.key)
 
     def usable(self, experiments: Iterable[AnyExperiment]) -> list[Run]:
         """The runs of those experiments that are stored and intact, in their order."""
-        found = [_as_run(self.runs / e.key) for e in experiments if self.state(e).usable]
+        found = [self._run(self.runs / e.key) for e in experiments if self.state(e).usable]
         self.save_verified()
         return found
 
     def all(self) -> list[Run]:
         """Every intact run, sorted by name; temporary and damaged folders are passed over."""
         found = []
-        for folder in sorted(self.runs.glob("[0-9a-f]*")) if self.runs.exists() else []:
-            try:
-                found.append(_as_run(folder))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError):
-                continue
+        for folder in self._folders():
+            with suppress(*_DAMAGE):
+                found.append(self._run(folder))
         return sorted(found, key=lambda run: run.experiment.name)
+
+    def experiments(self) -> list[AnyExperiment]:
+        """The experiment of every run, in no order that means anything; records that did not
+        change since they were last read are not read again."""
+        found = []
+        for folder in self._folders():
+            with suppress(*_DAMAGE):
+                kind, values = self._remembered.of(folder / RECORD, lambda f=folder: _planned(f))  # type: ignore[misc]
+                found.append(from_record(kind, values))
+        return found
 
     def save(
         self,
@@ -248,34 +258,26 @@ class Store:
 
     def save_verified(self) -> None:
         """Remember which files were hashed, so that the next start only looks at their times."""
-        if not self._newly_verified or not self.runs.exists():
-            return
-        temporary = self.runs / f".verified.{os.getpid()}.tmp"
-        try:
-            temporary.write_text(json.dumps(self._verified))
-            os.replace(temporary, self.runs / ".verified.json")
-            self._newly_verified = False
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)  # A cache only: the next start hashes again.
+        self._remembered.save()
+
+    def _folders(self) -> list[Path]:
+        return sorted(self.runs.glob("[0-9a-f]*")) if self.runs.exists() else []
+
+    def _run(self, folder: Path) -> Run:
+        """The run in a folder, read once as long as its record does not change."""
+        found = (folder / RECORD).stat()
+        stamp = (found.st_size, found.st_mtime_ns)
+        if folder.name not in self._read or self._read[folder.name][0] != stamp:
+            self._read[folder.name] = (stamp, _as_run(folder))
+        return self._read[folder.name][1]
 
     def _check_file(self, path: Path, facts: Mapping[str, Any]) -> None:
         """Raise ValueError unless the file has its recorded size and content."""
-        if self._verified is None:
-            try:
-                self._verified = dict(json.loads((self.runs / ".verified.json").read_text()))
-            except (OSError, ValueError, TypeError):
-                self._verified = {}
-        stat = path.stat()
-        if stat.st_size != facts["bytes"]:
-            raise ValueError(f"{path.name} has {stat.st_size} bytes instead of {facts['bytes']}")
-        name, stamp = f"{path.parent.name}/{path.name}", [stat.st_size, stat.st_mtime_ns]
-        if self._verified.get(name) == stamp:
-            return
-        if _sha256(path) != facts["sha256"]:
+        size = path.stat().st_size
+        if size != facts["bytes"]:
+            raise ValueError(f"{path.name} has {size} bytes instead of {facts['bytes']}")
+        if self._remembered.of(path, lambda: _sha256(path)) != facts["sha256"]:
             raise ValueError(f"{path.name} does not have its recorded checksum")
-        self._verified[name] = stamp
-        self._newly_verified = True
 
 
 def summary_table(runs: Iterable[Run]) -> pd.DataFrame:
@@ -311,6 +313,12 @@ def _as_run(folder: Path) -> Run:
     experiment = from_record(record["kind"], record["experiment"])
     return Run(folder, experiment, record["summary"], record["seconds"],
                record["provenance"], record["files"])  # fmt: skip
+
+
+def _planned(folder: Path) -> list[Any]:
+    """Kind and settings of the experiment in a folder."""
+    record = _read_record(folder)
+    return [record["kind"], from_record(record["kind"], record["experiment"]).settings]
 
 
 def _read_record(folder: Path) -> dict[str, Any]:

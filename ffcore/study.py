@@ -115,7 +115,7 @@ class Study:
             StoreError: nothing at all; names the command that trains.
         """
         planned = self.profile.networks(*parts)
-        found = records.find(planned, self.store, self.shipped)
+        found = records.find(planned, self.store, lambda: self.shipped)
         if not any(found):
             raise StoreError(self._nothing(len(planned), " and ".join(parts) or "networks"))
         return found
@@ -129,7 +129,7 @@ class Study:
     def networks(self) -> list[Run]:
         """The profile's networks of RQ1 that are stored with their weights, in its order; where
         one was not trained as planned, its best stand-in (see ``records.find``)."""
-        found = records.find(self.profile.networks("rq1"), self.store, {})
+        found = records.find(self.profile.networks("rq1"), self.store, dict)
         return [self.store.load(e) for e in dict.fromkeys(r.experiment for r in found if r)]
 
     @property
@@ -142,7 +142,7 @@ class Study:
         """
         planned = self.profile.networks("rq1")
         entries = {k: e for k, e in self.shipped.items() if k in self.shipped_latents}
-        found = {r.experiment: r for r in records.find(planned, self.store, entries) if r}
+        found = {r.experiment: r for r in records.find(planned, self.store, lambda: entries) if r}
         if not found:
             raise StoreError(self._nothing(len(planned), "networks"))
         return list(found.values())

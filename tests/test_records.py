@@ -77,7 +77,7 @@ def test_damaged_tables_are_refused_with_what_to_do(tmp_path, name, damage):
 
 
 def best(store, entries, planned):
-    (found,) = records.find([planned], store, entries)
+    (found,) = records.find([planned], store, lambda: entries)
     return found
 
 

@@ -1,0 +1,59 @@
+"""What a store remembers from one start to the next, by size and time of files: a cache only."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+Stamp = list[int]
+
+
+class Remembered:
+    """Facts about files that hold as long as the files' sizes and times do.
+
+    Args:
+        path: where it is kept; a file that cannot be read counts as empty.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._facts: dict[str, Any] | None = None
+        self._new = False
+
+    def of(self, file: Path, compute: Callable[[], Any]) -> Any:
+        """What ``compute`` says of a file, a JSON value; asked only where the file is new or has
+        changed. What it raises passes through and is not remembered."""
+        if self._facts is None:
+            self._facts = self._read()
+        found = file.stat()
+        name, stamp = f"{file.parent.name}/{file.name}", [found.st_size, found.st_mtime_ns]
+        known = self._facts.get(name)
+        if isinstance(known, list) and known[:1] == [stamp]:
+            return known[1]
+        value = compute()
+        self._facts[name] = [stamp, value]
+        self._new = True
+        return value
+
+    def save(self) -> None:
+        """Keep what is new for the next start."""
+        if not self._new or not self._path.parent.exists():
+            return
+        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_text(json.dumps(self._facts))
+            os.replace(temporary, self._path)
+            self._new = False
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)  # The next start computes again.
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._path.read_text()))
+        except (OSError, ValueError, TypeError):
+            return {}
