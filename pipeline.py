@@ -318,6 +318,49 @@ def trace(
         print(f"published in: {place}")
 
 
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="The old version.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The new version.")],
+    results: Results = RESULTS,
+    into: Annotated[
+        Path | None, typer.Option(help="File of the page; results/diffs/<A>--<B>.html if none.")
+    ] = None,
+) -> None:
+    """What changed between two published versions, and why: a summary, and a page that shows the
+    changed cells and figures. A version is named by its name, the beginning of it, latest, or its
+    folder."""
+    from ffcore import diff_page, diff_words, differences
+    from ffcore.notebooks import write_atomically
+
+    found = differences.compare(_either(a, results), _either(b, results))
+    print("\n".join(diff_words.summary(found)))
+    if not found.same:
+        page = into or results / "diffs" / f"{found.a.name}--{found.b.name}.html"
+        write_atomically(page, diff_page.page(found))
+        print(page)
+
+
+def _either(name: str, results: Path) -> Path:
+    """The folder of a published version, intact or not, by name, beginning or place."""
+    from ffcore import reports
+
+    if name == "latest":
+        return reports.latest(results)
+    folders = sorted(p for p in (results / "reports").glob("[!.]*/") if not p.is_symlink())
+    found = [p for p in folders if p.name == name]
+    found = found or ([Path(name)] if (Path(name) / reports.MANIFEST).is_file() else [])
+    found = found or [p for p in folders if name and p.name.startswith(name)]
+    found = found or ([Path(name)] if name and Path(name).is_dir() else [])
+    if not found:
+        raise unknown("version", name, [*(p.name for p in folders), "latest"])
+    if len(found) > 1:
+        raise ConfigError(
+            f"version {name!r} may be {' or '.join(p.name for p in found)}; give more of its name"
+        )
+    return found[0]
+
+
 def _version(name: str, results: Path) -> Path:
     """The folder of a published version, the latest for none."""
     from ffcore import reports
@@ -453,7 +496,7 @@ def clean(
     from ffcore.catalogue import catalogue
 
     parts = ["work", "cache", "failed", ".doit.json"]
-    parts += ["runs", "reports", "runs.parquet"] if everything else []
+    parts += ["runs", "reports", "diffs", "runs.parquet"] if everything else []
     doomed = [p for p in (results / part for part in parts) if p.exists() or p.is_symlink()]
     named = [name for info in catalogue(ROOT / "notebooks") for name in info.figures]
     doomed += [

@@ -99,6 +99,15 @@ def with_nav(page: str, title: str, nav: Sequence[Link]) -> str:
     return _checked(page.replace(NAV, _nav(title, nav), 1), title)
 
 
+def document(title: str, body: str, style: str = "") -> str:
+    """A page of this look around HTML that was made elsewhere, with further style.
+
+    Raises:
+        ReportError: the page would load something from outside; names its address.
+    """
+    return _page(title, body, (), "", style)
+
+
 def index_html(
     title: str,
     reports: Sequence[Mapping[str, Any]],
