@@ -293,11 +293,24 @@ def reports_(
 @app.command()
 def verify(
     report: Annotated[str, typer.Option(help="A version; the latest if none.")] = "",
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Train so many stored runs again, and compare.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another one draws another sample.")] = 0,
+    profile: Annotated[
+        str | None, typer.Option("--profile", "-p", help="Sample only what this profile trains.")
+    ] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Check every file of a published version against its manifest; a changed byte is named."""
+    """Check every file of a published version against its manifest; a changed byte is named. With
+    --sample, train stored runs again: bitwise equal where hardware, packages and code are those of
+    the run, else inside the recorded spread."""
     from ffcore import reports
 
+    if sample is not None and not report:
+        return _verify_sample(sample, seed, profile, results)
+    if sample is not None or profile is not None:
+        raise ConfigError("choose --report VERSION, or --sample N with --profile")
     folder = _version(report, results)
     if problems := reports.verify(folder):
         raise ReportError(f"{folder} is not as it was published: {', '.join(problems)}")
@@ -359,6 +372,23 @@ def _either(name: str, results: Path) -> Path:
             f"version {name!r} may be {' or '.join(p.name for p in found)}; give more of its name"
         )
     return found[0]
+
+
+def _verify_sample(count: int, seed: int, profile: str | None, results: Path) -> None:
+    """Train a sample of stored runs again; an error unless all could be, and came out as stored."""
+    from ffcore import verification
+    from ffcore.store import Store
+
+    only = {*_pipeline(profile, {}, results, None).experiments} if profile else None
+    with _alone(results):
+        found = verification.verify(
+            Store(results), count, seed, only, os.environ.get("FFCORE_DATA")
+        )
+    print(verification.table(found))
+    if failed := [f"{v.name}: {v.verdict}, {v.compared}" for v in found if v.failed]:
+        raise StoreError(f"{len(failed)} of {len(found)} are not as stored; first {failed[0]}")
+    if lacking := [v for v in found if not v.verified]:
+        raise StoreError(f"{len(lacking)} of {len(found)} runs were not verified, see above")
 
 
 def _version(name: str, results: Path) -> Path:

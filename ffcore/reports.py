@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ffcore import crate
 from ffcore.catalogue import describe
 from ffcore.digests import digest, file_digest
 from ffcore.errors import ReportError
@@ -51,6 +52,7 @@ def publish(
     The hexadecimal digits are a digest of ``inputs`` and of every file in ``executed``: the same
     report has the same version. One that exists and is intact is left as it is; a damaged one is
     built again. ``latest`` then points to it, and ``figures`` holds the newest of each figure.
+    A version is an RO-Crate, see ``crate``.
 
     Args:
         inputs: JSON values that determine the report: profile content, run keys with result
@@ -98,13 +100,13 @@ def publish(
                 "inputs": identity,
                 "reports": reports,
                 "pages": {title: path.name for title, path in further.items()},
-                "files": {
-                    name: {"sha256": file_digest(path), "bytes": path.stat().st_size}
-                    for name, path in _named(folder).items()
-                },
+                "files": {name: _facts(path) for name, path in _named(folder).items()},
             }
             now = datetime.now(UTC).isoformat()
-            parts = _sealed(head) | {"measured": _sealed({**(measured or {}), "created": now})}
+            # It holds the time of publication, so its checksum is a measured one.
+            write_atomically(folder / crate.METADATA, crate.metadata(head, now))
+            dated = {"files": {crate.METADATA: _facts(folder / crate.METADATA)}, "created": now}
+            parts = _sealed(head) | {"measured": _sealed({**(measured or {}), **dated})}
             text = json.dumps(parts, indent=1, ensure_ascii=False)
             write_atomically(folder / MANIFEST, text + "\n")
     if complete:
@@ -140,7 +142,8 @@ def verify(version_folder: Path) -> list[str]:
         content = json.loads(manifest.read_text(encoding="utf-8"))
         measured = content.pop("measured")
         intact = content == _sealed(content) and measured == _sealed(measured)
-        expected = {name: entry["sha256"] for name, entry in content["files"].items()}
+        files = {**content["files"], **measured.get("files", {})}
+        expected = {name: entry["sha256"] for name, entry in files.items()}
     except OSError:
         return [f"missing: {MANIFEST}"]
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -235,6 +238,10 @@ def _named(folder: Path) -> dict[str, Path]:
     """Relative name → path of every file of a version but its manifest."""
     named = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
     return {name: path for name, path in named.items() if name != MANIFEST}
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    return {"sha256": file_digest(path), "bytes": path.stat().st_size}
 
 
 def _sealed(part: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import pytest
 
 from ffcore import reports
 from ffcore.cleaning import clean
+from ffcore.crate import METADATA as CRATE
 from ffcore.errors import ReportError
 from ffcore.notebooks import building
 
@@ -86,6 +87,13 @@ def files(folder):
     }
 
 
+def without_times(metadata):
+    """The bytes of an RO-Crate's metadata without its two times, which must be there."""
+    text, count = re.subn(r'"(datePublished|endTime)": "[^"]+"', "", metadata.decode())
+    assert count == 2
+    return text
+
+
 @pytest.fixture
 def published(tmp_path):
     first = executed(tmp_path / "run")
@@ -98,7 +106,7 @@ def test_version_holds_pages_figures_tables_and_manifest(tmp_path, published):
     assert re.fullmatch(r"quick-[0-9a-f]{12}", published.name)
     figures = {f"figures/{r}_line.{k}" for r in ("rq1", "rq2") for k in ("png", "svg", "pdf")}
     assert set(files(published)) == figures | {
-        "index.html", "rq1.html", "rq1.ipynb", "rq2.html", "rq2.ipynb", "manifest.json",
+        "index.html", "rq1.html", "rq1.ipynb", "rq2.html", "rq2.ipynb", "manifest.json", CRATE,
         "tables/rq1_line_table.csv", "tables/rq2_line_table.csv",
     }  # fmt: skip
     manifest = json.loads((published / "manifest.json").read_text())
@@ -106,8 +114,10 @@ def test_version_holds_pages_figures_tables_and_manifest(tmp_path, published):
     assert manifest["profile"] == vars(QUICK)
     assert INPUTS.items() <= manifest["inputs"].items()
     assert manifest["seeds"] == [0, 1]
-    assert set(manifest["measured"]) == {"hardware", "durations", "created", "checksum"}
-    assert set(manifest["files"]) == set(files(published)) - {"manifest.json"}
+    measured = {"hardware", "durations", "files", "created", "checksum"}
+    assert set(manifest["measured"]) == measured
+    assert set(manifest["files"]) == set(files(published)) - {"manifest.json", CRATE}
+    assert set(manifest["measured"]["files"]) == {CRATE}
     assert [report["name"] for report in manifest["reports"]] == ["rq1", "rq2"]
     latest = tmp_path / "results/reports/latest"
     assert os.readlink(latest) == published.name
@@ -124,8 +134,10 @@ def test_two_publications_differ_only_in_what_is_measured(tmp_path):
     ]
     first, second = (files(folder) for folder in folders)
     manifests = [json.loads(each.pop("manifest.json")) for each in (first, second)]
+    crates = [without_times(each.pop(CRATE)) for each in (first, second)]
     assert folders[0].name == folders[1].name
     assert first == second
+    assert crates[0] == crates[1]
     assert [m.pop("measured")["hardware"] for m in manifests] == ["a", "b"]
     assert manifests[0] == manifests[1]
 
@@ -214,9 +226,22 @@ def test_every_damage_is_named(published):
     (published / "rq1.html").write_text("x")
     (published / "tables/rq1_line_table.csv").unlink()
     (published / "added.txt").write_text("x")
+    (published / CRATE).write_text("{}")
     assert reports.verify(published) == [
-        "changed: rq1.html", "missing: tables/rq1_line_table.csv", "extra: added.txt",
+        "changed: rq1.html", "missing: tables/rq1_line_table.csv", f"changed: {CRATE}",
+        "extra: added.txt",
     ]  # fmt: skip
+    (published / CRATE).unlink()
+    assert f"missing: {CRATE}" in reports.verify(published)
+
+
+def test_a_version_of_before_there_were_crates_is_intact(published):
+    manifest = json.loads((published / "manifest.json").read_text())
+    del manifest["measured"]["files"]
+    manifest["measured"] = reports._sealed(manifest["measured"])
+    (published / "manifest.json").write_text(json.dumps(manifest))
+    (published / CRATE).unlink()
+    assert reports.verify(published) == []
 
 
 @pytest.mark.parametrize(
