@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cached_property
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -52,12 +52,11 @@ class Record(BaseModel):
             if fields[name].is_required() or value != _plain(fields[name].default)
         }
 
-    @cached_property
+    @property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of kind and settings; a new field with a default
         leaves the keys of existing experiments as they are."""
-        text = json.dumps([self.kind, self.settings], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return _key(self)
 
     @property
     def name(self) -> str:
@@ -67,6 +66,14 @@ class Record(BaseModel):
         parts += [f"seed{self.seed}"]
         parts += [f"{field}={_short(value)}" for field, value in sorted(extra.items())]
         return "-".join(parts)
+
+
+@lru_cache(maxsize=2**16)
+def _key(record: Record) -> str:
+    """Of a frozen record, and so remembered; a property that pydantic remembers would travel along
+    with ``model_copy``."""
+    text = json.dumps([record.kind, record.settings], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Experiment(Record):

@@ -188,3 +188,8 @@ def test_a_data_set_of_one_part_leaves_out_parts_that_do_not_name_it():
     found = make_profile(values, "p", {"dataset": "kmnist"})
     assert len(found.networks("rq1")) == 108 and not found.networks("polarity")
     assert len(make_profile(values, "p", {"dataset": "digits"}).networks("polarity")) == 36
+
+
+def test_a_changed_copy_has_a_key_of_its_own():
+    first = tiny()
+    assert first.key != first.model_copy(update={"seed": 7}).key == tiny(seed=7).key
