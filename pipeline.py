@@ -9,8 +9,6 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,11 +16,23 @@ import typer
 
 from ffcore.console import duration, say, watch_signals
 from ffcore.errors import ConfigError, FFError, ReportError, StoreError, unknown
+from ffcore.locks import MARKER, alone
+from ffcore.options import (
+    RESULTS,
+    ROOT,
+    DryRun,
+    Figures,
+    ProfileName,
+    Results,
+    figures_folder,
+    opened,
+    with_pipeline,
+)
 
 if TYPE_CHECKING:
+    from ffcore.plans import Step
     from ffcore.stages import Pipeline
 
-ROOT = Path(__file__).resolve().parent
 app = typer.Typer(
     help="Reproduce Polar-FFA (arXiv 2408.09210) and the sparsity theory of Forward-Forward "
     "(arXiv 2311.05667): train, measure, report.",
@@ -34,54 +44,28 @@ app = typer.Typer(
 data_app = typer.Typer(help="Look at the data sets, or download them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-ProfileName = Annotated[
-    str, typer.Option("--profile", "-p", help="smoke, quick, paper, or a YAML file.")
-]
-Dataset = Annotated[
-    str | None, typer.Option(help="Use this data set in every experiment of the profile.")
-]
-Seeds = Annotated[str | None, typer.Option(help="Seeds instead of the profile's: 0,1,2 or 0-9.")]
-Epochs = Annotated[int | None, typer.Option(help="Epochs instead of the profile's.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
-Precision = Annotated[str | None, typer.Option(help="fp32, tf32 or bf16.")]
-Results = Annotated[Path, typer.Option(help="Folder of runs and reports.")]
-Figures = Annotated[
-    Path | None,
-    typer.Option(help="Folder of the newest figures; beside other results, with --results."),
-]
-RESULTS, FIGURES, MARKER = Path("results"), Path("figures"), ".ffcore"
-
 
 @app.command("all")
-def all_(
-    profile: ProfileName = "quick",
-    dataset: Dataset = None,
-    seeds: Seeds = None,
-    epochs: Epochs = None,
-    device: Device = None,
-    precision: Precision = None,
-    results: Results = RESULTS,
-    figures: Figures = None,
-) -> None:
+@with_pipeline
+def all_(pipeline: Pipeline, dry_run: DryRun = False) -> None:
     """Do whatever is missing for the profile: data, training, notebooks, report."""
+    from ffcore import plans
+
     began = time.monotonic()
-    changes = _changes(dataset, seeds, epochs, device, precision)
-    pipeline = _pipeline(profile, changes, results, figures)
-    with _alone(results):
-        pipeline.build(list(pipeline.notebooks))
-        version = pipeline.publish(list(pipeline.notebooks))
+    reports = list(pipeline.notebooks)
+    if dry_run:
+        return _planned(plans.plan(pipeline, reports))
+    with alone(pipeline.results):
+        pipeline.build(reports)
+        version = pipeline.publish(reports)
     say(f"done in {duration(time.monotonic() - began)}; open the report at:")
     print(version / "index.html")
 
 
 @app.command()
+@with_pipeline
 def train(
-    profile: ProfileName = "quick",
-    dataset: Dataset = None,
-    seeds: Seeds = None,
-    epochs: Epochs = None,
-    device: Device = None,
-    precision: Precision = None,
+    pipeline: Pipeline,
     norm: Annotated[str | None, typer.Option(help="Only this norm: l2sq, l2 or l1.")] = None,
     aggregation: Annotated[str | None, typer.Option(help="Only sum or only mean.")] = None,
     inhibition: Annotated[str | None, typer.Option(help="Only none or only wta.")] = None,
@@ -92,16 +76,14 @@ def train(
     only: Annotated[
         str | None, typer.Option(help="Only rq1, polarity, choices (or all networks), or sparsity.")
     ] = None,
-    results: Results = RESULTS,
+    dry_run: DryRun = False,
 ) -> None:
     """Train what is missing, and show what came out. Naming a factor leaves out the rest of the
     grid and the sparsity studies."""
+    from ffcore import plans
     from ffcore.config import FACTORS
     from ffcore.profiles import PARTS
 
-    pipeline = _pipeline(
-        profile, _changes(dataset, seeds, epochs, device, precision), results, FIGURES
-    )
     chosen = dict(norm=norm, aggregation=aggregation, inhibition=inhibition,
                   activation=activation, probability=probability)  # fmt: skip
     wanted = {f: v for f, v in chosen.items() if v is not None}
@@ -129,7 +111,9 @@ def train(
             f"profile {pipeline.profile.label} has no {only or 'network'}"
             + (f" with {named}" if named else "")
         )
-    with _alone(results):
+    if dry_run:
+        return _planned(plans.training_plan(pipeline, experiments))
+    with alone(pipeline.results):
         if not pipeline.train(experiments):
             say(f"nothing to train: all {len(experiments)} experiments are stored")
     for e in experiments:
@@ -148,92 +132,74 @@ def train(
 
 
 @app.command()
+@with_pipeline
 def report(
+    pipeline: Pipeline,
     names: Annotated[list[str] | None, typer.Argument(help="Reports; all if none.")] = None,
-    profile: ProfileName = "quick",
-    dataset: Dataset = None,
-    seeds: Seeds = None,
-    epochs: Epochs = None,
-    device: Device = None,
-    precision: Precision = None,
-    results: Results = RESULTS,
-    figures: Figures = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Make a report from stored results, without training."""
-    changes = _changes(dataset, seeds, epochs, device, precision)
-    pipeline = _pipeline(profile, changes, results, figures)
-    with _alone(results):
-        # The explorer shows what rq2_taxonomy tells, and comes with it.
-        told = ["rq2_taxonomy" if name == "explorer" else name for name in names or []]
-        chosen = list(dict.fromkeys(told)) or list(pipeline.notebooks)
+    from ffcore import plans
+
+    # The explorer shows what rq2_taxonomy tells, and comes with it.
+    told = ["rq2_taxonomy" if name == "explorer" else name for name in names or []]
+    chosen = list(dict.fromkeys(told)) or list(pipeline.notebooks)
+    if dry_run:
+        return _planned(plans.plan(pipeline, chosen, train=False))
+    with alone(pipeline.results):
         pipeline.build(chosen, train=False)
         print(pipeline.publish(chosen) / "index.html")
 
 
 @app.command()
+@with_pipeline
 def figure(
+    pipeline: Pipeline,
     names: Annotated[list[str], typer.Argument(help="Figures, see `list`.")],
-    profile: ProfileName = "quick",
-    dataset: Dataset = None,
-    seeds: Seeds = None,
-    epochs: Epochs = None,
-    device: Device = None,
-    precision: Precision = None,
-    results: Results = RESULTS,
-    figures: Figures = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Make single figures again from stored results, in seconds, without training."""
-    changes = _changes(dataset, seeds, epochs, device, precision)
-    pipeline = _pipeline(profile, changes, results, figures)
-    legal = [name for info in pipeline.notebooks.values() for name in info.figures]
+    owners = {f: report for report, info in pipeline.notebooks.items() for f in info.figures}
     for name in names:
-        if name not in legal:
-            raise unknown("figure", name, legal)
-    with _alone(results):
+        if name not in owners:
+            raise unknown("figure", name, owners)
+    if dry_run:
+        for name in names:
+            print(f"figure {name}: run its cells of report {owners[name]}")
+        return
+    with alone(pipeline.results):
         for name in names:
             for path in pipeline.figure(name):
                 print(path)
 
 
 @app.command()
-def explorer(
-    profile: ProfileName = "quick",
-    dataset: Dataset = None,
-    seeds: Seeds = None,
-    epochs: Epochs = None,
-    device: Device = None,
-    precision: Precision = None,
-    results: Results = RESULTS,
-) -> None:
+@with_pipeline
+def explorer(pipeline: Pipeline, dry_run: DryRun = False) -> None:
     """Make the page that explores every network's latents, from stored results."""
-    changes = _changes(dataset, seeds, epochs, device, precision)
-    pipeline = _pipeline(profile, changes, results, FIGURES)
-    with _alone(results):
+    from ffcore import plans
+
+    if dry_run:
+        return _planned(plans.plan(pipeline, ["explorer"], train=False))
+    with alone(pipeline.results):
         pipeline.build(["explorer"], train=False)
         print(pipeline.made("explorer"))
 
 
 @app.command()
+@with_pipeline
 def claims(
+    pipeline: Pipeline,
     names: Annotated[list[str] | None, typer.Argument(help="Claims; all if none.")] = None,
-    profile: ProfileName = "quick",
-    dataset: Dataset = None,
-    seeds: Seeds = None,
-    epochs: Epochs = None,
-    device: Device = None,
-    precision: Precision = None,
-    results: Results = RESULTS,
 ) -> None:
     """Every claim of the papers beside what stored results say of it, with a verdict."""
     from ffcore import claims as ledger
 
-    changes = _changes(dataset, seeds, epochs, device, precision)
-    pipeline = _pipeline(profile, changes, results, FIGURES)
     known = {claim.name: claim for claim in ledger.ledger()}
     for name in names or []:
         if name not in known:
             raise unknown("claim", name, known)
-    with _alone(results):
+    with alone(pipeline.results):
         found = ledger.table(pipeline.study, [known[name] for name in names or known])
     print(ledger.plain(found))
     print(f"profile {pipeline.profile.label}: {ledger.counts(found)}")
@@ -247,6 +213,7 @@ def share(
     latents: Annotated[
         bool, typer.Option(help="Measure latents, too, for the tables of RQ2 (needs the data).")
     ] = True,
+    dry_run: DryRun = False,
     results: Results = RESULTS,
 ) -> None:
     """Add summaries, histories and measures of latents of all stored networks, and what sparsity
@@ -254,7 +221,12 @@ def share(
     from ffcore import sharing, shipped
     from ffcore.store import Store
 
-    with _alone(results):
+    if dry_run:
+        kinds = Counter(e.kind for e in Store(results).experiments())
+        print(f"{into}: {kinds['network']} networks and {kinds['sparsity']} sparsity runs of "
+              f"{results} would be added, or replace those of the same key")  # fmt: skip
+        return
+    with alone(results):
         stored = Store(results).all()
         runs = [r for r in stored if r.experiment.kind == "network"]
         if not stored:
@@ -300,6 +272,7 @@ def verify(
     profile: Annotated[
         str | None, typer.Option("--profile", "-p", help="Sample only what this profile trains.")
     ] = None,
+    dry_run: DryRun = False,
     results: Results = RESULTS,
 ) -> None:
     """Check every file of a published version against its manifest; a changed byte is named. With
@@ -308,7 +281,7 @@ def verify(
     from ffcore import reports
 
     if sample is not None and not report:
-        return _verify_sample(sample, seed, profile, results)
+        return _verify_sample(sample, seed, profile, results, dry_run)
     if sample is not None or profile is not None:
         raise ConfigError("choose --report VERSION, or --sample N with --profile")
     folder = _version(report, results)
@@ -339,6 +312,7 @@ def diff(
     into: Annotated[
         Path | None, typer.Option(help="File of the page; results/diffs/<A>--<B>.html if none.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print only; write no page.")] = False,
 ) -> None:
     """What changed between two published versions, and why: a summary, and a page that shows the
     changed cells and figures. A version is named by its name, the beginning of it, latest, or its
@@ -348,7 +322,7 @@ def diff(
 
     found = differences.compare(_either(a, results), _either(b, results))
     print("\n".join(diff_words.summary(found)))
-    if not found.same:
+    if not found.same and not dry_run:
         page = into or results / "diffs" / f"{found.a.name}--{found.b.name}.html"
         write_atomically(page, diff_page.page(found))
         print(page)
@@ -374,16 +348,22 @@ def _either(name: str, results: Path) -> Path:
     return found[0]
 
 
-def _verify_sample(count: int, seed: int, profile: str | None, results: Path) -> None:
+def _verify_sample(
+    count: int, seed: int, profile: str | None, results: Path, dry_run: bool
+) -> None:
     """Train a sample of stored runs again; an error unless all could be, and came out as stored."""
     from ffcore import verification
     from ffcore.store import Store
 
-    only = {*_pipeline(profile, {}, results, None).experiments} if profile else None
-    with _alone(results):
-        found = verification.verify(
-            Store(results), count, seed, only, os.environ.get("FFCORE_DATA")
-        )
+    only = {*opened(profile, results=results).experiments} if profile else None
+    store = Store(results)
+    if dry_run:
+        for run in verification.drawn(store, count, seed, only):
+            spent = duration(sum(run.seconds.values()))
+            print(f"train {run.experiment.name} again (it took {spent})")
+        return
+    with alone(results):
+        found = verification.verify(store, count, seed, only, os.environ.get("FFCORE_DATA"))
     print(verification.table(found))
     if failed := [f"{v.name}: {v.verdict}, {v.compared}" for v in found if v.failed]:
         raise StoreError(f"{len(failed)} of {len(found)} are not as stored; first {failed[0]}")
@@ -406,7 +386,7 @@ def _version(name: str, results: Path) -> Path:
 @app.command("list")
 def list_(profile: ProfileName = "quick", figures: Figures = None) -> None:
     """Reports, their figures and tables."""
-    pipeline = _pipeline(profile, {}, RESULTS, figures)
+    pipeline = opened(profile, figures=figures)
     for name, info in pipeline.notebooks.items():
         print(f"{name}: {info.title}")
         for item in info.figures:
@@ -418,18 +398,9 @@ def list_(profile: ProfileName = "quick", figures: Figures = None) -> None:
 
 
 @app.command()
-def status(
-    profile: ProfileName = "quick",
-    dataset: Dataset = None,
-    seeds: Seeds = None,
-    epochs: Epochs = None,
-    device: Device = None,
-    precision: Precision = None,
-    results: Results = RESULTS,
-) -> None:
+@with_pipeline
+def status(pipeline: Pipeline) -> None:
     """What is trained, what is missing, and which reports are up to date."""
-    changes = _changes(dataset, seeds, epochs, device, precision)
-    pipeline = _pipeline(profile, changes, results, FIGURES)
     print(f"profile {pipeline.profile.label}: {pipeline.profile.title}")
     states = pipeline.states(pipeline.experiments)
     counts = Counter((e.kind, e.dataset, s.name) for e, s in states.items())
@@ -443,38 +414,35 @@ def status(
             print(f"  damaged: {e.name} ({e.key}), {state.reason}")
     for name in (*pipeline.notebooks, "explorer"):
         print(f"  report {name}: {pipeline.pending(name) or 'up to date'}")
-    latest = results / "reports" / "latest"
+    latest = pipeline.results / "reports" / "latest"
     print(f"  latest version: {os.path.realpath(latest) if latest.exists() else 'none yet'}")
 
 
 @app.command()
+@with_pipeline
 def why(
+    pipeline: Pipeline,
     name: Annotated[
-        str, typer.Argument(help="A report, a figure, or an experiment's name or key.")
-    ],
-    profile: ProfileName = "quick",
-    dataset: Dataset = None,
-    seeds: Seeds = None,
-    epochs: Epochs = None,
-    device: Device = None,
-    precision: Precision = None,
-    results: Results = RESULTS,
+        str, typer.Argument(help="A report, a figure, or an experiment's name or key; all if none.")
+    ] = "",
 ) -> None:
-    """Why something would be made again."""
-    changes = _changes(dataset, seeds, epochs, device, precision)
-    pipeline = _pipeline(profile, changes, results, FIGURES)
+    """What would be made again, why, and how long it would take."""
+    from ffcore import plans
+
+    if not name:
+        return _planned(plans.plan(pipeline, list(pipeline.notebooks)))
     owners = {f: n for n, info in pipeline.notebooks.items() for f in (n, *info.figures)}
     owners["explorer"] = "explorer"
     if name in owners:
-        print(f"{owners[name]}: {pipeline.pending(owners[name]) or 'up to date'}")
+        report = owners[name]
+        steps = [s for s in plans.plan(pipeline, [report]) if s.what == f"report {report}"]
+        print(steps[0] if steps else f"report {report}: up to date")
         return
     found = {e.name: e for e in pipeline.experiments} | {e.key: e for e in pipeline.experiments}
     if name not in found:
         raise unknown("report, figure or experiment", name, [*owners, *list(found)[:3]])
-    state = pipeline.states([found[name]])[found[name]]
-    print(
-        f"{found[name].name}: {'up to date' if state.usable else f'{state.name}, {state.reason}'}"
-    )
+    steps = plans.training_plan(pipeline, [found[name]])
+    print(f"{found[name].name}: {steps[0] if steps else 'up to date'}")
 
 
 @app.command()
@@ -482,6 +450,7 @@ def bench(
     dataset: Annotated[str, typer.Option(help="mnist for the figures that we quote.")] = "mnist",
     steps: Annotated[int, typer.Option(min=2, help="Training steps timed; 118: an epoch.")] = 118,
     only: Annotated[str | None, typer.Option(help="training, latents or sparsity.")] = None,
+    dry_run: DryRun = False,
     results: Results = RESULTS,
 ) -> None:
     """Measure speed side by side: the engine, the plain way to train, the bare machine; RQ2's
@@ -498,8 +467,12 @@ def bench(
     }
     if only not in (None, *parts):
         raise unknown("part of the benchmark", only, parts)
+    if dry_run:
+        for part in [only] if only else parts:
+            print(f"measure {part} on {dataset}, write {results / parts[part][0]}")
+        return
     say(f"{hardware()}; PyTorch {package_versions(['torch'])['torch']}")
-    with _alone(results):
+    with alone(results):
         for part in [only] if only else parts:
             file, measure = parts[part]
             rows = []
@@ -515,6 +488,7 @@ def clean(
         bool, typer.Option("--all", help="Trained runs and published reports, too.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
     results: Results = RESULTS,
     figures: Figures = None,
 ) -> None:
@@ -531,10 +505,14 @@ def clean(
     named = [name for info in catalogue(ROOT / "notebooks") for name in info.figures]
     doomed += [
         path for name in named for kind in ("png", "svg", "pdf", "csv")
-        if (path := _figures(figures, results) / f"{name}.{kind}").exists()
+        if (path := figures_folder(figures, results) / f"{name}.{kind}").exists()
     ]  # fmt: skip
     if not doomed:
         say("nothing to remove")
+        return
+    if dry_run:
+        for path in doomed:
+            print(f"remove {path}")
         return
     if not yes:
         for path in doomed[:12]:
@@ -542,7 +520,7 @@ def clean(
         if doomed[12:]:
             say(f"  and {len(doomed) - 12} more")
         typer.confirm("Remove these?", abort=True, err=True)
-    with _alone(results):
+    with alone(results):
         for path in doomed:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -568,104 +546,45 @@ def check(
 
 
 @data_app.command()
-def fetch(names: Annotated[list[str], typer.Argument(help="Data sets to download.")]) -> None:
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="Data sets to download.")],
+    dry_run: DryRun = False,
+) -> None:
     """Download data sets, every file checked."""
-    from ffcore import data
+    from ffcore import data, sources
 
     for name in names:
         if name not in data.NAMES:
             raise unknown("data set", name, data.NAMES)
+    if dry_run:
+        for name in names:
+            for file, place in sources.locate(name).items():
+                where = (
+                    f"lies in {place.parent}" if place else f"get it into {sources.folder(name)}"
+                )
+                print(f"{name}: {file.name}: {where}")
+        return
     for name in names:
         data.fetch(name, progress=say)
         print(f"{name}: {data.check(name).detail}")
 
 
-def _changes(
-    dataset: str | None, seeds: str | None, epochs: int | None, device: str | None,
-    precision: str | None,
-) -> dict[str, Any]:  # fmt: skip
-    """The overrides of the command line, checked as far as no profile is needed."""
-    from ffcore import data
-
-    if dataset is not None and dataset not in data.NAMES:
-        raise unknown("data set", dataset, data.NAMES)
-    given = dict(dataset=dataset, seeds=_seeds(seeds), epochs=epochs, device=device,
-                 precision=precision)  # fmt: skip
-    return {k: v for k, v in given.items() if v is not None}
-
-
-def _seeds(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        found: list[int] = []
-        for part in text.split(","):
-            first, dash, last = part.partition("-")
-            found += range(int(first), int(last) + 1) if dash else [int(first)]
-    except ValueError:
-        raise ConfigError(f"seeds {text!r} are no list such as 0,1,2 or 0-9") from None
-    if not found:
-        raise ConfigError(f"seeds {text!r} name no seed")
-    return list(dict.fromkeys(found))
-
-
-def _pipeline(
-    profile: str, changes: dict[str, Any], results: Path, figures: Path | None
-) -> Pipeline:
-    from ffcore.stages import Pipeline
-    from ffcore.study import read_profile
-
-    return Pipeline(
-        ROOT, read_profile(profile, changes, ROOT), results, _figures(figures, results),
-        os.environ.get("FFCORE_DATA"),
-    )  # fmt: skip
+def _planned(steps: list[Step]) -> None:
+    """Print what would be done, and how long all of it would take."""
+    for step in steps:
+        print(step)
+    known = [step.seconds for step in steps if step.seconds is not None]
+    if not steps:
+        print("nothing to do")
+    elif len(steps) > 1:
+        rest = (
+            "" if len(known) == len(steps) else f", and {len(steps) - len(known)} never done here"
+        )
+        print(f"in all: about {duration(sum(known))}{rest}")
 
 
 def _when(path: Path) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
-
-
-@contextmanager
-def _alone(results: Path) -> Iterator[None]:
-    """Hold the results folder's lock; wait for another pipeline, and say for which."""
-    from filelock import FileLock, Timeout
-
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-        (results / MARKER).touch()
-        owner = results / ".lock.json"
-        lock = FileLock(results / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            who = _owner(owner)
-            say(f"waiting for another pipeline in {results} (process {who.get('pid', 'unknown')}: "
-                f"{who.get('command', 'unknown')})")  # fmt: skip
-            lock.acquire()
-        owner.write_text(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv[1:])}))
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write to the results folder {results}: {error.strerror or error}; "
-            "make it writable or choose another with --results"
-        ) from None
-    try:
-        yield
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
-
-
-def _owner(path: Path) -> dict[str, Any]:
-    """Who holds the lock, as far as it can be read."""
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def _figures(figures: Path | None, results: Path) -> Path:
-    """The folder of figures: as said, else beside the results where those lie elsewhere."""
-    return figures or (FIGURES if results == RESULTS else results / "figures")
 
 
 def main() -> int:

@@ -76,15 +76,19 @@ class Inputs:
     Args:
         compute: gives the inputs; called late, when the stages before have run.
         name: what runs, for the line that says why.
+        spent: seconds that it took, once it has run.
     """
 
-    KEY = "inputs"
+    KEY, SECONDS = "inputs", "seconds"
 
-    def __init__(self, compute: Callable[[], dict[str, Any]], name: str) -> None:
-        self._compute, self._name = compute, name
+    def __init__(
+        self, compute: Callable[[], dict[str, Any]], name: str,
+        spent: Callable[[], float | None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._compute, self._name, self._spent = compute, name, spent
 
     def configure_task(self, task: Any) -> None:
-        task.value_savers.append(lambda: {self.KEY: self._compute()})
+        task.value_savers.append(lambda: {self.KEY: self._compute(), self.SECONDS: self._spent()})
 
     def __call__(self, task: Any, values: Mapping[str, Any]) -> bool:
         why = difference(values.get(self.KEY), self._compute())
@@ -95,11 +99,12 @@ class Inputs:
         return not why
 
 
-def noted(book: Path) -> dict[str, Any]:
-    """What doit noted in its book of the inputs of each task, by the task's name."""
+def noted(book: Path, key: str = Inputs.KEY) -> dict[str, Any]:
+    """What doit noted in its book of the inputs of each task, or of its seconds, by the task's
+    name."""
     try:
         tasks = json.loads(book.read_text())
-        return {task: entry["_values_:"].get(Inputs.KEY) for task, entry in tasks.items()
+        return {task: entry["_values_:"].get(key) for task, entry in tasks.items()
                 if "_values_:" in entry}  # fmt: skip
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

@@ -34,7 +34,7 @@ def tasks(
             groups += fitting(group) if device == "cuda" else [list(group)]
         groups += [[e] for e in same if isinstance(e, SparsityExperiment)]
     # Longest first: a long task that starts last would leave the other cores idle.
-    groups.sort(key=_effort, reverse=True)
+    groups.sort(key=lambda group: sum(map(operations, group)), reverse=True)
     threads = max(1, workers.cores() // asked) if device == "cpu" else 1
     return [workers.Task(tuple(g), device, data_folder, threads) for g in groups]
 
@@ -110,12 +110,16 @@ def _task_bytes(task: workers.Task) -> float:
     return size
 
 
-def _effort(group: Sequence[AnyExperiment]) -> float:
-    """A rough number of operations, to order tasks by."""
-    total = 0.0
-    for e in group:
-        widths = e.widths if isinstance(e, Experiment) else (e.width, e.width)
-        sizes = [sources.lookup(e.dataset).pixels, *widths]
-        products = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
-        total += e.epochs * products * (1.3 if getattr(e, "inhibition", "") == "wta" else 1)
-    return total
+def operations(e: AnyExperiment) -> float:
+    """Multiplications of a training's matrix products, roughly: to order tasks, and to tell how
+    long one will take from others."""
+    source = sources.lookup(e.dataset)
+    images = source.counts[0]
+    if isinstance(e, Experiment):
+        sizes = [source.pixels, *e.widths]
+        passes = e.epochs * (1.3 if e.inhibition == "wta" else 1)
+    else:
+        sizes = [source.pixels, *[e.width] * e.layers]
+        images = e.images or images
+        passes = e.epochs + 1  # the initial layer is looked at, too
+    return passes * images * sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))

@@ -57,6 +57,7 @@ class Pipeline:
     data_folder: str | None = None
     _fixed: dict[str, dict[str, Any]] = field(default_factory=dict)
     _asked: list[str] = field(default_factory=list)
+    _spent: dict[str, float] = field(default_factory=dict)
 
     @cached_property
     def store(self) -> Store:
@@ -119,7 +120,8 @@ class Pipeline:
         """Run one report's notebook into the work folder."""
         began = time.monotonic()
         folder = self._execute(name, self.work / name, f"notebook {name}")
-        say(f"notebook {name}: {duration(time.monotonic() - began)}")
+        self._spent[name] = time.monotonic() - began
+        say(f"notebook {name}: {duration(self._spent[name])}")
         return folder
 
     def _execute(
@@ -142,9 +144,11 @@ class Pipeline:
         """Make the latent explorer's page in the work folder."""
         from ffcore import explorer, explorer_data, notebooks
 
+        began = time.monotonic()
         self._measure_latents(EXPLORER)
         page = explorer.page(**explorer_data.material(self.study))
         notebooks.write_atomically(self.made(EXPLORER), page)
+        self._spent[EXPLORER] = time.monotonic() - began
 
     def _measure_latents(self, report: str) -> None:
         """Compute on all cores what a report shows of latents, and what others of this call do: a
@@ -231,7 +235,7 @@ class Pipeline:
         if not self.made(name).is_file():
             return "not executed yet"
         book = doing.noted(self.results / ".doit.json")
-        return doing.difference(book.get(self._task_name(name)), self.inputs(name))
+        return doing.difference(book.get(self.task_name(name)), self.inputs(name))
 
     def made(self, name: str) -> Path:
         """What a report's stage makes in the work folder: its notebook, or the explorer's page."""
@@ -243,10 +247,8 @@ class Pipeline:
         Raises:
             FFError: the first failure, with nothing after it run.
         """
-        for name in reports:
-            if name not in (*self.notebooks, EXPLORER):
-                raise unknown("report", name, self.notebooks)
-        reports = [*reports, *([EXPLORER] if EXPLORED in reports else [])]
+        self.check_known(reports)
+        reports = with_explorer(reports)
         if not train:
             for name in reports:
                 self.require(EXPLORED if name == EXPLORER else name)
@@ -364,15 +366,32 @@ class Pipeline:
         for name in reports:
             tasks.append(
                 {
-                    "name": self._task_name(name),
+                    "name": self.task_name(name),
                     "actions": [(self.explore, []) if name == EXPLORER else (self.execute, [name])],
                     "targets": [str(self.made(name))],
                     "task_dep": ["train"] if train else [],
-                    "uptodate": [doing.Inputs(partial(self.inputs, name), f"report {name}")],
+                    "uptodate": [
+                        doing.Inputs(
+                            partial(self.inputs, name),
+                            f"report {name}",
+                            partial(self._spent.get, name),
+                        )
+                    ],  # fmt: skip
                 }
             )
         return tasks
 
-    def _task_name(self, name: str) -> str:
+    def check_known(self, reports: Sequence[str]) -> None:
+        """Raise ConfigError for a name that is no report."""
+        for name in reports:
+            if name not in (*self.notebooks, EXPLORER):
+                raise unknown("report", name, [*self.notebooks, EXPLORER])
+
+    def task_name(self, name: str) -> str:
         """A notebook's entry in doit's book: profiles and overrides have entries of their own."""
         return f"notebook:{self.work.name}/{name}"
+
+
+def with_explorer(reports: Sequence[str]) -> list[str]:
+    """Reports, and the explorer where the report is among them whose networks it shows."""
+    return list(dict.fromkeys([*reports, *([EXPLORER] if EXPLORED in reports else [])]))

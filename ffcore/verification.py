@@ -65,19 +65,15 @@ def verify(
         StoreError: there is no run to draw from.
     """
     stored = store.all()
-    drawn = draw([r for r in stored if only is None or r.experiment in only], count, seed)
-    if not drawn:
-        raise StoreError(
-            f"there is no run to train again in {store.runs}; train with `python pipeline.py train`"
-        )
+    chosen = drawn(store, count, seed, only)
     found = {}
-    for run in drawn:
+    for run in chosen:
         state = store.state(run.experiment)
         if not state.usable:
             found[run.experiment] = Verification(run.experiment.name, DAMAGED, state.reason)
         elif reason := _lacking(run, data_folder):
             found[run.experiment] = Verification(run.experiment.name, NOT_VERIFIED, reason)
-    runs = {run.experiment: run for run in drawn if run.experiment not in found}
+    runs = {run.experiment: run for run in chosen if run.experiment not in found}
     tasks = [
         workers.Task((e,), _device(run), data_folder, run.provenance.get("threads", 1))
         for e, run in runs.items()
@@ -95,7 +91,23 @@ def verify(
             found[outcome.experiment] = judge(runs[outcome.experiment], outcome, stored)
             done += 1
             progress.update(done, outcome.experiment.name)
-    return [found[run.experiment] for run in drawn]
+    return [found[run.experiment] for run in chosen]
+
+
+def drawn(
+    store: Store, count: int, seed: int = 0, only: Collection[AnyExperiment] | None = None
+) -> list[Run]:
+    """The stored runs that ``verify`` draws.
+
+    Raises:
+        StoreError: there is no run to draw from.
+    """
+    found = draw([r for r in store.all() if only is None or r.experiment in only], count, seed)
+    if not found:
+        raise StoreError(
+            f"there is no run to train again in {store.runs}; train with `python pipeline.py train`"
+        )
+    return found
 
 
 def draw(runs: Sequence[Run], count: int, seed: int = 0) -> list[Run]:

@@ -98,7 +98,40 @@ def test_status_and_why_say_that_all_is_up_to_date(made):
         and "latest version" in said
     )
     said = pipeline("why", "rq1_means", "--profile", "smoke", *where[:2])
-    assert said.startswith("rq1_accuracy: up to date")
+    assert said.startswith("report rq1_accuracy: up to date")
+    assert pipeline("why", "--profile", "smoke", *where[:2]).strip() == "nothing to do"
+
+
+def test_a_dry_run_says_what_would_be_done_and_how_long_and_does_nothing(made):
+    results, figures, where, _ = made
+    before = sorted((p, p.stat().st_mtime_ns) for p in results.rglob("*") if p.is_file())
+    smoke = ["--profile", "smoke", *where[:2], "--dry-run"]
+    assert pipeline("all", *smoke).strip() == "nothing to do"
+    said = pipeline("all", *smoke, "--seeds", "5")
+    assert re.search(r"^train \d+ networks on digits: missing: not trained yet \(about .* s\)", said,
+                     re.M)  # fmt: skip
+    assert "report rq1_accuracy: not executed yet" in said and "\nin all: about" in said
+    for command in (["train", *smoke, "--epochs", "9"], ["report", "rq1_accuracy", *smoke],
+                    ["figure", "rq1_means", *smoke], ["explorer", *smoke],
+                    ["share", *where[:2], "--dry-run"], ["bench", *where[:2], "--dry-run"],
+                    ["clean", *where, "--dry-run"],
+                    ["verify", "--sample", "2", *where[:2], "--dry-run"]):  # fmt: skip
+        assert pipeline(*command)
+    assert pipeline("data", "fetch", "mnist", "--dry-run").count("mnist: train-images") == 1
+    assert sorted((p, p.stat().st_mtime_ns) for p in results.rglob("*") if p.is_file()) == before
+
+
+def test_claims_have_verdicts_and_a_page_that_links_to_their_evidence(made):
+    results, _, where, _ = made
+    said = pipeline("claims", "accuracy_sigmoid", "--profile", "smoke", *where[:2])
+    assert "underpowered" in said and "evidence      rq1_accuracy#figure-rq1_differences" in said
+    assert "unknown claim 'acuracy_sigmoid'" in pipeline("claims", "acuracy_sigmoid", code=1)
+    latest = results / "reports" / "latest"
+    page = (latest / "claims.html").read_text()
+    links = set(re.findall(r'href="([a-z0-9_]+\.html)#([a-z0-9_-]+)"', page))
+    assert len(links) > 10
+    for file, place in links:
+        assert f'id="{place}"' in (latest / file).read_text(), (file, place)
 
 
 def test_one_figure_is_made_again_without_training(made):

@@ -1,0 +1,103 @@
+"""The command-line options that many commands share, and the pipeline that they select."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from ffcore.errors import ConfigError, unknown
+
+if TYPE_CHECKING:
+    from ffcore.stages import Pipeline
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS, FIGURES = Path("results"), Path("figures")
+
+ProfileName = Annotated[
+    str, typer.Option("--profile", "-p", help="smoke, quick, paper, or a YAML file.")
+]
+Results = Annotated[Path, typer.Option(help="Folder of runs and reports.")]
+Figures = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the newest figures; beside other results, with --results."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; do nothing.")]
+
+
+def opened(
+    profile: ProfileName = "quick",
+    dataset: Annotated[
+        str | None, typer.Option(help="Use this data set in every experiment of the profile.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds instead of the profile's: 0,1,2 or 0-9.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs instead of the profile's.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, tf32 or bf16.")] = None,
+    results: Results = RESULTS,
+    figures: Figures = None,
+) -> Pipeline:
+    """The pipeline that these options select.
+
+    Raises:
+        ConfigError: an unknown profile, data set or value.
+    """
+    from ffcore import data
+    from ffcore.stages import Pipeline
+    from ffcore.study import read_profile
+
+    if dataset is not None and dataset not in data.NAMES:
+        raise unknown("data set", dataset, data.NAMES)
+    given = dict(dataset=dataset, seeds=_seeds(seeds), epochs=epochs, device=device,
+                 precision=precision)  # fmt: skip
+    changes = {k: v for k, v in given.items() if v is not None}
+    return Pipeline(
+        ROOT, read_profile(profile, changes, ROOT), results, figures_folder(figures, results),
+        os.environ.get("FFCORE_DATA"),
+    )  # fmt: skip
+
+
+def with_pipeline(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options of ``opened`` in the place of its parameter ``pipeline``."""
+    shared = inspect.signature(opened).parameters
+    own = {n: p for n, p in inspect.signature(command).parameters.items() if n != "pipeline"}
+    hints = {**get_type_hints(opened, include_extras=True, localns={"Pipeline": Any}),
+             **get_type_hints(command, include_extras=True, localns={"Pipeline": Any})}  # fmt: skip
+
+    @wraps(command)
+    def called(**values: Any) -> None:
+        mine = {name: values.pop(name) for name in own}
+        command(pipeline=opened(**values), **mine)
+
+    parameters = [p.replace(annotation=hints[n]) for n, p in {**own, **shared}.items()]
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {n: hints[n] for n in (*own, *shared)}
+    del called.__wrapped__
+    return called
+
+
+def figures_folder(figures: Path | None, results: Path) -> Path:
+    """The folder of figures: as said, else beside the results where those lie elsewhere."""
+    return figures or (FIGURES if results == RESULTS else results / "figures")
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        found: list[int] = []
+        for part in text.split(","):
+            first, dash, last = part.partition("-")
+            found += range(int(first), int(last) + 1) if dash else [int(first)]
+    except ValueError:
+        raise ConfigError(f"seeds {text!r} are no list such as 0,1,2 or 0-9") from None
+    if not found:
+        raise ConfigError(f"seeds {text!r} name no seed")
+    return list(dict.fromkeys(found))
