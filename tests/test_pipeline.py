@@ -108,8 +108,8 @@ def test_a_dry_run_says_what_would_be_done_and_how_long_and_does_nothing(made):
     smoke = ["--profile", "smoke", *where[:2], "--dry-run"]
     assert pipeline("all", *smoke).strip() == "nothing to do"
     said = pipeline("all", *smoke, "--seeds", "5")
-    assert re.search(r"^train \d+ networks on digits: missing: not trained yet \(about .* s\)", said,
-                     re.M)  # fmt: skip
+    line = r"^train \d+ networks on digits: missing: not trained yet \(about .* s\)"
+    assert re.search(line, said, re.M)
     assert "report rq1_accuracy: not executed yet" in said and "\nin all: about" in said
     for command in (["train", *smoke, "--epochs", "9"], ["report", "rq1_accuracy", *smoke],
                     ["figure", "rq1_means", *smoke], ["explorer", *smoke],
