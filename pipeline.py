@@ -38,7 +38,8 @@ ProfileName = Annotated[
     str, typer.Option("--profile", "-p", help="smoke, quick, paper, or a YAML file.")
 ]
 Dataset = Annotated[
-    str | None, typer.Option(help="Use this data set in every experiment of the profile.")
+    str | None,
+    typer.Option(help="Use this data set, or your own at a path, in every experiment."),
 ]
 Seeds = Annotated[str | None, typer.Option(help="Seeds instead of the profile's: 0,1,2 or 0-9.")]
 Epochs = Annotated[int | None, typer.Option(help="Epochs instead of the profile's.")]
@@ -454,13 +455,16 @@ def clean(
 
 @data_app.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(help="Data sets; all if none.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Data sets, or paths of your own; all if none.")
+    ] = None,
 ) -> None:
-    """Which data sets are there and intact; fails if a named one is not."""
-    from ffcore import data
+    """Which data sets are there and intact, and how your own are read; fails if a named one is
+    not."""
+    from ffcore import data, sources
 
     failed = False
-    for name in names or data.NAMES:
+    for name in map(sources.resolve, names or data.NAMES):
         found = data.check(name)
         print(f"{name:14} {found.state:8} {found.detail}")
         failed |= found.state == "damaged" or (bool(names) and found.state != "ok")
@@ -486,10 +490,9 @@ def _changes(
     precision: str | None,
 ) -> dict[str, Any]:  # fmt: skip
     """The overrides of the command line, checked as far as no profile is needed."""
-    from ffcore import data
+    from ffcore import sources
 
-    if dataset is not None and dataset not in data.NAMES:
-        raise unknown("data set", dataset, data.NAMES)
+    dataset = None if dataset is None else sources.resolve(dataset)
     given = dict(dataset=dataset, seeds=_seeds(seeds), epochs=epochs, device=device,
                  precision=precision)  # fmt: skip
     return {k: v for k, v in given.items() if v is not None}
