@@ -531,13 +531,16 @@ def clean(
 
 @data_app.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(help="Data sets; all if none.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Data sets, or paths of your own; all if none.")
+    ] = None,
 ) -> None:
-    """Which data sets are there and intact; fails if a named one is not."""
-    from ffcore import data
+    """Which data sets are there and intact, and how your own are read; fails if a named one is
+    not."""
+    from ffcore import data, sources
 
     failed = False
-    for name in names or data.NAMES:
+    for name in map(sources.resolve, names or data.NAMES):
         found = data.check(name)
         print(f"{name:14} {found.state:8} {found.detail}")
         failed |= found.state == "damaged" or (bool(names) and found.state != "ok")

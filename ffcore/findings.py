@@ -39,6 +39,8 @@ def grid(frame: pd.DataFrame) -> str:
 
 def agreement(table: pd.DataFrame) -> str:
     """A table of ``contrasts.agreement``."""
+    if table.empty:
+        return _listed(["No configuration has a result and a published figure: none to compare."])
     lines = [
         f"**{r['dataset']}**: over {r['configurations']} of {r['planned']} configurations ours and "
         f"Table F3 rank with Spearman ρ = {_number(r['spearman'], '.2f')}"
@@ -60,9 +62,12 @@ def means(table: pd.DataFrame, factor: str) -> str:
         if not whole or (part["networks"] < part["planned"]).any():
             short.append((dataset, probability))
             continue
-        ours, theirs = (part.loc[part[c].idxmax(), factor] for c in ("best_mean", "published_all"))
+        ours = part.loc[part["best_mean"].idxmax(), factor]
         values = ", ".join(f"{_level(r[factor])} {r['best_mean']:.1f}" for r in _rows(part))
-        same = "as in Table F3" if ours == theirs else f"Table F3 has {_level(theirs)}"
+        same = NOTHING
+        if part["published_all"].notna().any():
+            theirs = part.loc[part["published_all"].idxmax(), factor]
+            same = "as in Table F3" if ours == theirs else f"Table F3 has {_level(theirs)}"
         lines.append(
             f"{RULES[probability]} on {dataset}: {values} %; best is {_level(ours)}, {same}."
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from ffcore.errors import ConfigError, unknown
+from ffcore.errors import ConfigError
 
 if TYPE_CHECKING:
     from ffcore.stages import Pipeline
@@ -33,7 +33,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done;
 def opened(
     profile: ProfileName = "quick",
     dataset: Annotated[
-        str | None, typer.Option(help="Use this data set in every experiment of the profile.")
+        str | None,
+        typer.Option(help="Use this data set, or your own at a path, in every experiment."),
     ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Seeds instead of the profile's: 0,1,2 or 0-9.")
@@ -49,12 +50,11 @@ def opened(
     Raises:
         ConfigError: an unknown profile, data set or value.
     """
-    from ffcore import data
+    from ffcore import sources
     from ffcore.stages import Pipeline
     from ffcore.study import read_profile
 
-    if dataset is not None and dataset not in data.NAMES:
-        raise unknown("data set", dataset, data.NAMES)
+    dataset = None if dataset is None else sources.resolve(dataset)
     given = dict(dataset=dataset, seeds=_seeds(seeds), epochs=epochs, device=device,
                  precision=precision)  # fmt: skip
     changes = {k: v for k, v in given.items() if v is not None}

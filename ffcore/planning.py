@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ffcore import memory, sources, workers
 from ffcore.config import AnyExperiment, Experiment, SparsityExperiment
 from ffcore.console import say
-from ffcore.errors import DataError
+from ffcore.errors import ConfigError, DataError
 
 
 def tasks(
@@ -43,6 +43,7 @@ def require_data(pending: Sequence[AnyExperiment], data_folder: str | None) -> N
     """Load every data set of some experiments, or say what is missing before any work is done.
 
     Raises:
+        ConfigError: an image has too few pixels for the label that is to be written over them.
         DataError: a data set is missing and cannot be downloaded.
     """
     from ffcore import data
@@ -55,6 +56,14 @@ def require_data(pending: Sequence[AnyExperiment], data_folder: str | None) -> N
             others = ", ".join(n for n in names if n != name)
             hint = f"; to train a part of the profile name it, --dataset with one of {others}"
             raise DataError(f"{error}{hint if others else ''}") from None
+    for e in pending:
+        source = sources.lookup(e.dataset)
+        if e.label_embedding == "corner" and source.pixels <= source.classes:
+            raise ConfigError(
+                f"{e.name}: label_embedding corner writes the label over the first "
+                f"{source.classes} of {source.pixels} pixels, and nothing is left of the image; "
+                "choose appended in the profile"
+            )
 
 
 def fitting(group: Sequence[Experiment], free: float | None = None) -> list[list[AnyExperiment]]:

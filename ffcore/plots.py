@@ -65,11 +65,11 @@ def canvas(
     return figure, axes
 
 
-def nothing(text: str) -> Figure:
-    """A small figure in the place of one whose networks were not run, which says so."""
+def nothing(text: str, why: str = "not run") -> Figure:
+    """A small figure in the place of one that there is nothing to show in, which says why."""
     figure, axes = canvas(1, 1, 5, 1)
     axes[0, 0].set_axis_off()
-    axes[0, 0].text(0.5, 0.5, f"not run: {text}", ha="center", va="center", fontsize=9)
+    axes[0, 0].text(0.5, 0.5, f"{why}: {text}", ha="center", va="center", fontsize=9)
     return figure
 
 

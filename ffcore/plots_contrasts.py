@@ -17,6 +17,7 @@ from ffcore.plots import (
     legend,
     mark,
     named,
+    nothing,
     origin_legend,
     origin_look,
     with_results,
@@ -42,6 +43,8 @@ def ten_seeds(frame: pd.DataFrame) -> Figure:
             were cut short.
     """
     banded = frame.dropna(subset=["published_last"])
+    if banded.empty:
+        return nothing("ten seeds of these configurations", "nothing published")
     datasets = with_results(banded)
     sizes = [banded.loc[banded["dataset"] == d, "configuration"].nunique() for d in datasets]
     figure, axes = canvas(

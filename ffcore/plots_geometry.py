@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PIXELS = {"unit": "pixels in [0, 1]", "standardised": "standardised pixels"}
 COLOUR = {"unit": "#009E73", "standardised": "#CC79A7"}
 RESISTS = "#D55E00"
+NUMBERED = 20  # classes whose influences can be read as numbers
 WIDTH_COLOURS = ["#56B4E9", "#0072B2", "#004466", "#000000"]
 
 
@@ -33,14 +34,15 @@ def by_class(frames: dict[str, pd.DataFrame]) -> Figure:
             table = 1000 * part.pivot(index="pushed", columns="pushing", values="influence")
             limit = float(np.abs(table.to_numpy()).max())
             image = axis.imshow(table, cmap="PuOr", vmin=-limit, vmax=limit)
-            for (y, x), value in np.ndenumerate(table.to_numpy()):
+            for (y, x), value in np.ndenumerate(table if len(table) <= NUMBERED else []):
                 axis.text(x, y, f"{value:.1f}", ha="center", va="center", fontsize=5.5,
                           color="white" if abs(value) > 0.7 * limit else "black")  # fmt: skip
+            ticks = range(0, len(table), -(-len(table) // NUMBERED))
             obtuse = 100 * part["obtuse"].mean()
             axis.set_title(f"{DATASETS.get(dataset, dataset)}, {words}: "
                            f"{obtuse:.1f} % obtuse pairs", fontsize=8.5)  # fmt: skip
             axis.set(xlabel="class that pushes", ylabel="class that is pushed",
-                     xticks=range(len(table)), yticks=range(len(table)))  # fmt: skip
+                     xticks=ticks, yticks=ticks)  # fmt: skip
             axis.tick_params(length=0, labelsize=7)
             axis.spines[:].set_visible(False)
             bar = figure.colorbar(image, ax=axis, shrink=0.8, pad=0.02)

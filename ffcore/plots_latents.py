@@ -94,6 +94,8 @@ def against_published(frame: pd.DataFrame) -> Figure:
         frame: of ``rq2.latent_measures``; one data set.
     """
     once = frame.drop_duplicates(["dataset", "configuration"])
+    if once["published_test_accuracy"].isna().all():
+        return nothing("latents of networks on this data set", "nothing published")
     figure, axes = canvas(3, 3, 8.4, 8.2)
     for axis, (measure, title) in zip(axes.flat, MEASURES.items(), strict=True):
         part = once.dropna(subset=[measure, f"published_{measure}"])
@@ -158,10 +160,14 @@ def projections(
     polarity = [plt.Line2D([], [], marker="o", ls="", color=c, label=n) for n, c in
                 POLARITY.values()]  # fmt: skip
     count = int(max(frame["true_class"].max() for frame in frames.values())) + 1
-    classes = [plt.Line2D([], [], marker="o", ls="", color=c, label=str(i))
-               for i, c in enumerate(CLASSES[:count])]  # fmt: skip
-    figure.legend(handles=[*polarity, *classes], loc="outside lower center", fontsize=8,
-                  ncols=2 + count, frameon=False, handletextpad=0.1, columnspacing=0.9)  # fmt: skip
+    more = ", …" if count > 2 * len(CLASSES) else ""
+    alike = [", ".join(map(str, range(i, min(count, 2 * len(CLASSES)), len(CLASSES)))) + more
+             for i in range(min(count, len(CLASSES)))]  # fmt: skip
+    classes = [plt.Line2D([], [], marker="o", ls="", color=c, label=text)
+               for c, text in zip(CLASSES, alike, strict=False)]  # fmt: skip
+    handles = [*polarity, *classes]
+    figure.legend(handles=handles, loc="outside lower center", fontsize=8, ncols=len(handles),
+                  frameon=False, handletextpad=0.1, columnspacing=0.9)  # fmt: skip
     return figure
 
 

@@ -26,6 +26,7 @@ from ffcore.plots import (
     legend,
     mark,
     named,
+    nothing,
     origin_legend,
     origin_look,
     with_results,
@@ -79,7 +80,10 @@ def against_published(frame: pd.DataFrame) -> Figure:
     Args:
         frame: of ``rq1.accuracy``. Open marks are shipped results, faint ones were cut short.
     """
-    both = frame.dropna(subset=["best", "published_best"])
+    frame = frame.dropna(subset=["published_best"])
+    if frame.empty:
+        return nothing("accuracies on these data sets", "nothing published")
+    both = frame.dropna(subset=["best"])
     datasets = with_results(frame)
     columns = min(len(datasets), 2)
     rows = math.ceil(len(datasets) / columns)

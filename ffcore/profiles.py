@@ -196,7 +196,11 @@ class Profile(BaseModel):
 
 
 def make_profile(
-    values: Any, name: str, changes: Mapping[str, Any] | None = None, source: str = ""
+    values: Any,
+    name: str,
+    changes: Mapping[str, Any] | None = None,
+    source: str = "",
+    limits: tuple[int, int] | None = None,
 ) -> Profile:
     """A Profile from parsed YAML, every experiment in it checked.
 
@@ -204,6 +208,7 @@ def make_profile(
         changes: what the command line overrides: ``dataset``, ``seeds``, ``epochs``, ``device``,
             ``precision``. They apply to every grid and study.
         source: what the user named it by, where that is a file's path.
+        limits: classes and training images of the ``dataset`` in ``changes``.
 
     Raises:
         ConfigError: an unknown key, with the nearest legal one, or an impossible value.
@@ -221,7 +226,10 @@ def make_profile(
         for key in wanted:
             if key not in CHANGES:
                 raise unknown("override", key, CHANGES)
-        profile = build(Profile, {**named, **_override(values, wanted), "changes": wanted}, where)
+        changed = _override(values, wanted)
+        if limits:
+            changed["sparsity"] = [_within(study, *limits) for study in changed["sparsity"]]
+        profile = build(Profile, {**named, **changed, "changes": wanted}, where)
     try:
         profile.networks(), profile.sparsity_runs()
     except ConfigError as error:
@@ -266,9 +274,24 @@ def _override(values: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, An
     changed["sparsity"] = studies
     if "epochs" in wanted or wanted.get("dataset", next(iter(usual))) not in usual:
         changed["paper_scale"] = False
+    if dataset is not None and not known:
+        changed["title"] = f"{values['title']}; here on {dataset}"
     if "device" in wanted:
         changed["device"] = wanted["device"]
     return changed
+
+
+def _within(study: dict[str, Any], classes: int, images: int) -> dict[str, Any]:
+    """A sparsity study as a data set allows it: more classes a batch, or more images, than there
+    are in it mean all of them, and are not varied."""
+    most = {"batch_classes": classes, "images": images}
+
+    def fits(setting: str, value: Any) -> bool:
+        return not (setting in most and isinstance(value, int) and value > most[setting])
+
+    vary = {k: [v for v in values if fits(k, v)] for k, values in study.get("vary", {}).items()}
+    kept = {k: v for k, v in study.items() if fits(k, v)}
+    return {**kept, "vary": {k: values for k, values in vary.items() if values}}
 
 
 def _short(value: Any) -> str:

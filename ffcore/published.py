@@ -20,6 +20,7 @@ OUTSIDE = "outside the published band"
 ONE_SEED = "one seed: no verdict"
 NOT_RUN = "not run"
 NOT_COMPARABLE = "not comparable"
+UNPUBLISHED = "nothing published"
 IN_PART = "trained in part: no verdict"
 BAND = 3.0  # published standard deviations on either side of the published mean
 
@@ -68,14 +69,18 @@ def verdict(
 
     Args:
         value: ours, in the unit of ``mean``; None or NaN where it was not run.
+        mean: NaN where nothing was published.
         std: published standard deviation over seeds; None where one seed was published.
         comparable: whether ours was measured under the published conditions.
 
     Returns:
-        NOT_RUN, NOT_COMPARABLE, ONE_SEED, WITHIN or OUTSIDE (of BAND standard deviations).
+        NOT_RUN, UNPUBLISHED, NOT_COMPARABLE, ONE_SEED, WITHIN or OUTSIDE (of BAND standard
+        deviations).
     """
     if value is None or math.isnan(value):
         return NOT_RUN
+    if math.isnan(mean):
+        return UNPUBLISHED
     if not comparable:
         return NOT_COMPARABLE
     if std is None or math.isnan(std):
@@ -102,8 +107,14 @@ def beside(ours: pd.DataFrame, published: pd.DataFrame, dataset: str | None = No
 
 
 def counterpart(dataset: str) -> str:
-    """The published data set that a data set is shown beside: mnist for mnist-5k and digits."""
+    """The published data set that a data set is shown beside: mnist for mnist-5k and digits; the
+    data set itself otherwise, whether or not anything of it was published."""
     return {"mnist-5k": "mnist", "digits": "mnist"}.get(dataset, dataset)
+
+
+def covers(dataset: str) -> bool:
+    """Whether there are published figures to show a data set beside."""
+    return counterpart(dataset) in figures()["best_accuracy"]["values"]
 
 
 def _table(group: str) -> pd.DataFrame:

@@ -127,10 +127,12 @@ def headline(frame: pd.DataFrame, study: Study) -> str:
     sets = ", ".join(there["dataset"].unique())
     seeds = there["seed"].nunique()
     widths = ", ".join(there["widths"].unique())
+    alone = [name for name in frame["dataset"].unique() if not published.covers(name)]
+    beside = f". The papers publish no figure for {', '.join(alone)}" if alone else ""
     return (
         f"{len(there)} of {len(frame)} planned networks, on {sets}; {seeds} "
         f"seed{'s' if seeds > 1 else ''}; layers of {widths} units; {sources(frame)}; profile "
-        f"{study.profile.label}"
+        f"{study.profile.label}{beside}"
     )
 
 

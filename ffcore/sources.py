@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 
+from ffcore import own_data
 from ffcore.errors import unknown
 
 SYSTEM_FOLDERS = {"fashion-mnist": (Path("/usr/share/datasets/fashion-mnist"),)}
@@ -48,7 +49,8 @@ class File:
 class Source:
     """A data set: files, (train, test) images, an image's shape, and base URLs that have the files
     (or URLs of a ``.zip`` of them). ``package`` holds them where nothing is downloaded; ``rule``
-    says what loading changes or decides, so that the fingerprint covers it."""
+    says what loading changes or decides, so that the fingerprint covers it. A user's own has no
+    files here: ``content`` is the SHA-256 of its arrays."""
 
     files: tuple[File, ...]
     counts: tuple[int, int]
@@ -57,6 +59,7 @@ class Source:
     rule: str = ""
     mirrors: tuple[str, ...] = ()
     package: str = ""
+    content: str = ""
 
     @property
     def images(self) -> int:
@@ -143,10 +146,35 @@ SOURCES: dict[str, Source] = {
 
 
 def lookup(name: str) -> Source:
-    """The data set of that name, or a ConfigError that lists the known ones."""
+    """The data set of that name, or a ConfigError that lists the known ones; a DataError for a
+    user's own whose path is not known."""
+    if own_data.is_name(name):
+        own = own_data.facts(name)
+        size = own.counts, own.shape, len(own.classes)
+        return Source((), *size, rule=own.rule, content=own.content)
     if name not in SOURCES:
         raise unknown("data set", name, SOURCES)
     return SOURCES[name]
+
+
+def resolve(text: str, base: Path | None = None) -> str:
+    """The name of a data set that a user calls by its name, or by the path of their own.
+
+    Args:
+        base: the folder that a path is relative to; the working one where not given.
+
+    Raises:
+        ConfigError: neither a known name nor a path.
+        DataError: no sound data set lies there.
+    """
+    if text in SOURCES:
+        return text
+    if own_data.is_path(text, base):
+        return own_data.identify((base or Path()) / Path(text).expanduser())
+    if own_data.is_name(text):
+        own_data.where(text)
+        return text
+    raise unknown("data set", text, (*SOURCES, "the path of your own"))
 
 
 def root(path: str | Path | None = None) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from ffcore import data, digests, published, records, shipped, shipped_studies
+from ffcore import data, digests, own_data, published, records, shipped, shipped_studies, sources
 from ffcore.config import FACTORS, Experiment, SparsityExperiment
 from ffcore.definitions import Definitions, definitions
 from ffcore.errors import ConfigError, StoreError, unknown
@@ -47,8 +47,12 @@ def read_profile(
 ) -> Profile:
     """The profile ``profiles/<name>.yaml``, or a YAML file's path, with overrides.
 
+    Where it, or an override, names a data set by a path, relative to the YAML file, the data set
+    is read and named by its content, see ``own_data``.
+
     Raises:
         ConfigError: no such profile, not YAML, or an illegal key or value in it.
+        DataError: a path with no sound data set, or a user's own data set that is not known here.
     """
     folder = (root or project_root()) / "profiles"
     path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
@@ -62,12 +66,31 @@ def read_profile(
         words = " ".join(str(error).split())
         raise ConfigError(f"profile {path} is not valid YAML: {words}") from None
     source = path.stem if path.parent == folder else str(path.resolve())
-    profile = make_profile(values, path.stem, changes, source)
+    values, changes = _named(values, path.parent), _named(dict(changes or {}), Path())
+    limits = None
+    if chosen := changes.get("dataset"):
+        size = sources.lookup(chosen)
+        limits = size.classes, size.counts[0]
+    profile = make_profile(values, path.stem, changes, source, limits)
     used = {e.dataset for e in profile.networks()} | {e.dataset for e in profile.sparsity_runs()}
     for dataset in sorted(used):
-        if dataset not in data.NAMES:
-            raise ConfigError(f"profile {path.stem!r}, {unknown('data set', dataset, data.NAMES)}")
-    return profile
+        try:
+            sources.resolve(dataset)
+        except ConfigError as error:
+            raise ConfigError(f"profile {path.stem!r}, {error}") from None
+    own = any(map(own_data.is_name, used))
+    return profile.model_copy(update={"paper_scale": profile.paper_scale and not own})
+
+
+def _named(values: Any, folder: Path, key: str = "") -> Any:
+    """Values of a profile in which the path of a data set, relative to ``folder``, is its name."""
+    if isinstance(values, dict):
+        return {k: _named(value, folder, str(k)) for k, value in values.items()}
+    if isinstance(values, list):
+        return [_named(value, folder, key) for value in values]
+    if key not in ("dataset", "datasets") or not isinstance(values, str) or values in data.NAMES:
+        return values
+    return sources.resolve(values, folder) if own_data.is_path(values, folder) else values
 
 
 class Study:
@@ -281,7 +304,8 @@ def as_published(experiment: Experiment) -> bool:
     if experiment.dataset == "cifar-10":
         paper = {"epochs": 100, "patience": 10, "widths": (2000, 2000)}
         return extra == set(paper) and all(getattr(experiment, k) == v for k, v in paper.items())
-    return not extra and published.counterpart(experiment.dataset) == experiment.dataset
+    own = published.counterpart(experiment.dataset) == experiment.dataset
+    return not extra and own and published.covers(experiment.dataset)
 
 
 def beside_published(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
