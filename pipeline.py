@@ -49,7 +49,7 @@ app.add_typer(data_app, name="data")
 @with_pipeline
 def all_(pipeline: Pipeline, dry_run: DryRun = False) -> None:
     """Do whatever is missing for the profile: data, training, notebooks, report."""
-    from ffcore import plans
+    from ffcore import plans, publishing
 
     began = time.monotonic()
     reports = list(pipeline.notebooks)
@@ -57,7 +57,7 @@ def all_(pipeline: Pipeline, dry_run: DryRun = False) -> None:
         return _planned(plans.plan(pipeline, reports))
     with alone(pipeline.results):
         pipeline.build(reports)
-        version = pipeline.publish(reports)
+        version = publishing.publish(pipeline, reports)
     say(f"done in {duration(time.monotonic() - began)}; open the report at:")
     print(version / "index.html")
 
@@ -139,7 +139,7 @@ def report(
     dry_run: DryRun = False,
 ) -> None:
     """Make a report from stored results, without training."""
-    from ffcore import plans
+    from ffcore import plans, publishing
 
     # The explorer shows what rq2_taxonomy tells, and comes with it.
     told = ["rq2_taxonomy" if name == "explorer" else name for name in names or []]
@@ -148,7 +148,7 @@ def report(
         return _planned(plans.plan(pipeline, chosen, train=False))
     with alone(pipeline.results):
         pipeline.build(chosen, train=False)
-        print(pipeline.publish(chosen) / "index.html")
+        print(publishing.publish(pipeline, chosen) / "index.html")
 
 
 @app.command()

@@ -232,7 +232,7 @@ def _apart(part: pd.DataFrame) -> str:
     """How networks of a frame of ``rq1.accuracy`` differ from the published conditions."""
     if part.empty:
         return ""
-    if (part["verdict"] == published.NOT_COMPARABLE).any():
+    if part["verdict"].isin([published.NOT_COMPARABLE, published.UNPUBLISHED]).any():
         first = part.iloc[0]
         return (f"on {first['dataset']}, layers of {first['widths']} units, "
                 f"{first['epochs_run']:.0f} epochs")  # fmt: skip

@@ -26,8 +26,9 @@ class _Loader(TaskLoader2):
         pass
 
     def load_doit_config(self) -> dict[str, Any]:
+        # A task that fails leaves those that do not depend on it to be done, and to be noted.
         return {"dep_file": str(self._book), "backend": "json", "verbosity": 2,
-                "reporter": _Silent}  # fmt: skip
+                "continue": True, "reporter": _Silent}  # fmt: skip
 
     def load_tasks(self, cmd: Any, pos_args: Any) -> list[Any]:
         return [dict_to_task(task) for task in self._tasks]
@@ -53,7 +54,7 @@ def run(tasks: Sequence[dict[str, Any]], book: Path) -> None:
         book: file in which doit notes what each task was made from.
 
     Raises:
-        FFError: what a task raised; the tasks after it are not run.
+        FFError: what the first failing task raised; those that depend on it are not run.
         ReportError: doit itself could not go on.
     """
     failures: list[BaseException] = []
@@ -71,21 +72,21 @@ def run(tasks: Sequence[dict[str, Any]], book: Path) -> None:
 
 
 class Inputs:
-    """An up-to-date check for doit on a dictionary of inputs, that can say what changed.
+    """An up-to-date check for doit on a dictionary of inputs.
 
     Args:
         compute: gives the inputs; called late, when the stages before have run.
-        name: what runs, for the line that says why.
         spent: seconds that it took, once it has run.
     """
 
     KEY, SECONDS = "inputs", "seconds"
 
     def __init__(
-        self, compute: Callable[[], dict[str, Any]], name: str,
+        self,
+        compute: Callable[[], dict[str, Any]],
         spent: Callable[[], float | None] = lambda: None,
-    ) -> None:  # fmt: skip
-        self._compute, self._name, self._spent = compute, name, spent
+    ) -> None:
+        self._compute, self._spent = compute, spent
 
     def configure_task(self, task: Any) -> None:
         task.value_savers.append(lambda: {self.KEY: self._compute(), self.SECONDS: self._spent()})
@@ -94,8 +95,6 @@ class Inputs:
         why = difference(values.get(self.KEY), self._compute())
         if not all(Path(target).exists() for target in task.targets):
             why = "not executed yet"
-        if why:
-            say(f"{self._name} runs: {why}")
         return not why
 
 
@@ -148,9 +147,11 @@ def _guard(action: tuple[Any, list[Any]], failures: list[BaseException]) -> tupl
             function(*args)
         except FFError as error:
             failures.append(error)
+            return False
         except Exception as error:
             traceback.print_exc()
             failures.append(error)
-        return not failures
+            return False
+        return True
 
     return guarded, arguments

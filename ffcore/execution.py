@@ -213,6 +213,7 @@ def _write_kernel(folder: Path, private: Path, further: Mapping[str, str]) -> No
     style = Path(str(matplotlib.origin)).parent if matplotlib else Path()
     environment = {
         "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": "1",  # sums in one order on every machine; other kernels run beside it
         "PYTHONSTARTUP": "",
         "IPYTHONDIR": str(private / "ipython"),  # no start-up files, no configuration
         "MATPLOTLIBRC": str(style / "mpl-data" / "matplotlibrc"),

@@ -24,6 +24,7 @@ from ffcore.profiles import Profile
 from ffcore.store import State, Store
 
 if TYPE_CHECKING:
+    from ffcore import notebook_work
     from ffcore.study import Study
 
 NOTEBOOK_PACKAGES = ("matplotlib", "nbconvert", "numpy", "pandas", "papermill", "persim", "ripser",
@@ -58,6 +59,7 @@ class Pipeline:
     _fixed: dict[str, dict[str, Any]] = field(default_factory=dict)
     _asked: list[str] = field(default_factory=list)
     _spent: dict[str, float] = field(default_factory=dict)
+    _executed: dict[str, notebook_work.Executed] = field(default_factory=dict)
 
     @cached_property
     def store(self) -> Store:
@@ -117,33 +119,43 @@ class Pipeline:
         return len(pending)
 
     def execute(self, name: str) -> Path:
-        """Run one report's notebook into the work folder."""
-        began = time.monotonic()
-        folder = self._execute(name, self.work / name, f"notebook {name}")
-        self._spent[name] = time.monotonic() - began
-        say(f"notebook {name}: {duration(self._spent[name])}")
-        return folder
+        """Run one report's notebook into the work folder, and at the same time those others of
+        this call that are to be run."""
+        from ffcore import notebook_work
 
-    def _execute(
-        self, report: str, target: Path, title: str, only_figure: str | None = None
-    ) -> Path:
-        """Run a report's notebook, or what one of its figures needs, with progress."""
-        from ffcore import notebooks
+        if name not in self._executed:
+            asked = {n: self.pending(n) for n in self._asked if n in self.notebooks}
+            names = [n for n, reason in asked.items() if n == name or reason] or [name]
+            for report in names:
+                say(f"report {report} runs: {asked.get(report) or 'asked for'}")
+            for report in names:
+                self._measure_latents(report)
+            self._executed |= notebook_work.run([self._task(n) for n in names])
+        done = self._executed.pop(name)
+        if done.fault:
+            raise done.fault
+        self._spent[name] = done.seconds
+        return self.work / name
+
+    def _task(self, name: str) -> notebook_work.Task:
+        from ffcore import notebook_work
+
+        return notebook_work.Task(
+            self.notebooks[name].path, self.work / name, self.parameters,
+            self.results / "failed", self._environment(name),
+        )  # fmt: skip
+
+    def _environment(self, report: str) -> dict[str, str]:
+        """Variables of a report's kernel."""
         from ffcore.study import CODE
 
-        self._measure_latents(report)
-        with job(title, 1) as progress:
-            return notebooks.execute(
-                self.notebooks[report].path, target, self.parameters, only_figure=only_figure,
-                failed_folder=self.results / "failed",
-                environment={CODE: digests.digest(self.inputs_of_code(report)["code"])[:16]},
-                progress=lambda done, total, text: progress.update(done, text, total),
-            )  # fmt: skip
+        return {CODE: digests.digest(self.inputs_of_code(report)["code"])[:16]}
 
     def explore(self) -> None:
         """Make the latent explorer's page in the work folder."""
         from ffcore import explorer, explorer_data, notebooks
 
+        say(f"report {EXPLORER} runs: {self.pending(EXPLORER)}")
         began = time.monotonic()
         self._measure_latents(EXPLORER)
         page = explorer.page(**explorer_data.material(self.study))
@@ -225,9 +237,10 @@ class Pipeline:
 
     def run_digests(self, name: str) -> dict[str, str]:
         """Name of each network or study that a report has results of → digest of those."""
-        return self.evidence.digests(self.needed(name), self._weights(name))
+        return self.evidence.digests(self.needed(name), self.weights(name))
 
-    def _weights(self, name: str) -> bool:
+    def weights(self, name: str) -> bool:
+        """Whether a report reads networks' weights where there are any."""
         return WEIGHTS in self.inputs_of_code(name)["code"]
 
     def pending(self, name: str) -> str:
@@ -257,52 +270,20 @@ class Pipeline:
 
     def figure(self, name: str) -> list[Path]:
         """Make one figure again from stored results; returns its files in the figures folder."""
-        from ffcore import reports
+        from ffcore import notebooks, reports
 
         report = next(r for r, info in self.notebooks.items() if name in info.figures)
         self.require(report)
-        folder = self._execute(report, self.work / f"figure-{name}", f"figure {name}", name)
+        self._measure_latents(report)
+        with job(f"figure {name}", 1) as progress:
+            folder = notebooks.execute(
+                self.notebooks[report].path, self.work / f"figure-{name}", self.parameters,
+                only_figure=name, failed_folder=self.results / "failed",
+                environment=self._environment(report),
+                progress=lambda done, total, text: progress.update(done, text, total),
+            )  # fmt: skip
         reports.publish_figures(folder / "figures", self.figures)
         return sorted(self.figures.glob(f"{name}.*"))
-
-    def publish(self, names: Sequence[str]) -> Path:
-        """Publish the executed notebooks of these reports as one version; returns its folder."""
-        from ffcore import data, reports
-
-        runs = self.store.usable(self.experiments)
-        datasets = sorted({e.dataset for e in self.experiments})
-        complete = set(names) == set(self.notebooks)
-        command = "all" if complete else " ".join(["report", *names])
-        inputs = {
-            "reports": {name: self.inputs(name) for name in names},
-            "data": {d: data.fingerprint(d) for d in datasets},
-        }
-        pages = {"Latent explorer": self.made(EXPLORER)} if EXPLORED in names else {}
-        inputs["pages"] = {EXPLORER: self.inputs(EXPLORER)} if pages else {}
-        folder = reports.publish(
-            inputs, [self.work / name for name in names], profile=self.profile,
-            results=self.results, figures=self.figures, pages=pages,
-            extra={
-                "command": self.profile.command(command),
-                "seeds": sorted({e.seed for e in self.experiments}),
-                "experiments": {e.key: e.name for e in self.experiments},
-                "stand_ins": {
-                    planned: found for n in names for planned, found in
-                    self.evidence.stand_ins(self.needed(n), self._weights(n)).items()
-                },
-                "label": self.profile.label,
-            },
-            measured={
-                "hardware": {
-                    "trained on": sorted({r.provenance["hardware"] for r in runs}),
-                    "reported on": [workers.hardware()],
-                },
-                "run_seconds": {r.experiment.name: r.seconds for r in runs},
-                "revision": digests.revision(self.root),
-            },
-            notify=say, complete=complete,
-        )  # fmt: skip
-        return folder
 
     def require(self, name: str) -> None:
         """Raise StoreError unless there are results for a report, some networks or some sparsity
@@ -371,11 +352,7 @@ class Pipeline:
                     "targets": [str(self.made(name))],
                     "task_dep": ["train"] if train else [],
                     "uptodate": [
-                        doing.Inputs(
-                            partial(self.inputs, name),
-                            f"report {name}",
-                            partial(self._spent.get, name),
-                        )
+                        doing.Inputs(partial(self.inputs, name), partial(self._spent.get, name))
                     ],  # fmt: skip
                 }
             )

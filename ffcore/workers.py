@@ -163,6 +163,11 @@ def run_tasks(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def in_worker() -> bool:
+    """Whether this process is one of a local pool's."""
+    return _stop_asked is not None
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

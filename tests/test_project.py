@@ -127,6 +127,7 @@ ARROWS = {
     "plots_probability": {"plots"},
     "tracing": set(),
     "locks": {"console"},
+    "notebook_work": {"console", "memory", "notebooks", "workers"},
     "options": {"sources", "stages", "study"},
     "predictions": {"config", "planning", "store"},
     "plans": {"config", "console", "doing", "predictions", "stages", "store", "workers"},
@@ -155,8 +156,10 @@ ARROWS = {
     # It names rq1, rq2 and theorems, by which it tells what runs a notebook reads.
     "stages": {"claims", "rq1", "rq2", "rq2_topology", "theorems", "catalogue", "config",
                "console", "data", "definitions", "digests", "doing", "explorer", "explorer_data",
-               "latent_work", "notebooks", "outputs", "planning", "polarity", "choices",
-               "evidence", "records", "study", "profiles", "reports", "store", "train", "workers"},
+               "latent_work", "notebook_work", "notebooks", "outputs", "planning", "polarity",
+               "choices", "evidence", "records", "study", "profiles", "reports", "store", "train",
+               "workers"},
+    "publishing": {"console", "data", "digests", "reports", "stages", "workers"},
 }  # fmt: skip
 
 

@@ -1,0 +1,94 @@
+"""Several reports' notebooks at a time, each in a process of its own with a kernel of its own."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ffcore import memory, workers
+from ffcore.console import duration, job, say, stop_if_interrupted
+from ffcore.errors import FFError
+
+KERNEL_BYTES = 1.2e9  # of a kernel and the process that drives it, at the most
+
+
+@dataclass(frozen=True)
+class Task:
+    """One notebook to execute; see ``notebooks.execute``."""
+
+    source: Path
+    target: Path
+    parameters: Mapping[str, Any]
+    failed_folder: Path
+    environment: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        return self.source.stem
+
+
+@dataclass(frozen=True)
+class Executed:
+    """A notebook that ran: how long, and what stopped it."""
+
+    name: str
+    seconds: float
+    fault: FFError | None = None
+
+
+def run(tasks: Sequence[Task], tell: Callable[[str], None] = say) -> dict[str, Executed]:
+    """Execute notebooks, as many at a time as there are cores and memory for.
+
+    One that fails stops no other; Ctrl-C stops all, and those that were done stay.
+
+    Args:
+        tell: told in a line of each one that is done.
+
+    Returns:
+        name → what came of it.
+    """
+    found: dict[str, Executed] = {}
+    title = f"notebook {tasks[0].name}" if len(tasks) == 1 else f"{len(tasks)} notebooks"
+    with job(title, len(tasks)) as progress:
+
+        def noted(note: workers.Note) -> None:
+            part = note.epoch / max(note.epochs, 1) if len(tasks) == 1 else 0
+            text = f"{note.name}: {note.epoch} of {note.epochs}, {note.text}"
+            progress.update(len(found) + part, text)
+
+        for one in workers.run_tasks(
+            tasks, tell=noted, workers=memory.processes(workers.cores(), KERNEL_BYTES),
+            poll=stop_if_interrupted, work=perform,
+        ):  # fmt: skip
+            found[one.name] = one
+            progress.update(len(found), one.name)
+            tell(f"notebook {one.name}: {duration(one.seconds)}")
+    return found
+
+
+def perform(task: Task, tell: Callable[[workers.Note], None]) -> list[Executed]:
+    """Execute one notebook from this process."""
+    from ffcore import notebooks
+
+    if threading.current_thread() is threading.main_thread() and workers.in_worker():
+        signal.signal(signal.SIGTERM, _stopped)  # so that kernel and folders are cleaned up
+    began = time.monotonic()
+    fault = None
+    try:
+        notebooks.execute(
+            task.source, task.target, task.parameters, failed_folder=task.failed_folder,
+            environment=task.environment,
+            progress=lambda done, total, text: tell(workers.Note(task.name, done, total, text)),
+        )  # fmt: skip
+    except FFError as error:
+        fault = error
+    return [Executed(task.name, time.monotonic() - began, fault)]
+
+
+def _stopped(*_: Any) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,48 @@
+"""A version of executed reports: what goes into its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ffcore import data, digests, reports, workers
+from ffcore.console import say
+from ffcore.stages import EXPLORED, EXPLORER, Pipeline
+
+
+def publish(pipeline: Pipeline, names: Sequence[str]) -> Path:
+    """Publish the executed notebooks of these reports as one version; returns its folder."""
+    runs = pipeline.store.usable(pipeline.experiments)
+    datasets = sorted({e.dataset for e in pipeline.experiments})
+    complete = set(names) == set(pipeline.notebooks)
+    command = "all" if complete else " ".join(["report", *names])
+    inputs = {
+        "reports": {name: pipeline.inputs(name) for name in names},
+        "data": {d: data.fingerprint(d) for d in datasets},
+    }
+    pages = {"Latent explorer": pipeline.made(EXPLORER)} if EXPLORED in names else {}
+    inputs["pages"] = {EXPLORER: pipeline.inputs(EXPLORER)} if pages else {}
+    folder = reports.publish(
+        inputs, [pipeline.work / name for name in names], profile=pipeline.profile,
+        results=pipeline.results, figures=pipeline.figures, pages=pages,
+        extra={
+            "command": pipeline.profile.command(command),
+            "seeds": sorted({e.seed for e in pipeline.experiments}),
+            "experiments": {e.key: e.name for e in pipeline.experiments},
+            "stand_ins": {
+                planned: found for n in names for planned, found in
+                pipeline.evidence.stand_ins(pipeline.needed(n), pipeline.weights(n)).items()
+            },
+            "label": pipeline.profile.label,
+        },
+        measured={
+            "hardware": {
+                "trained on": sorted({r.provenance["hardware"] for r in runs}),
+                "reported on": [workers.hardware()],
+            },
+            "run_seconds": {r.experiment.name: r.seconds for r in runs},
+            "revision": digests.revision(pipeline.root),
+        },
+        notify=say, complete=complete,
+    )  # fmt: skip
+    return folder
