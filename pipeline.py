@@ -19,7 +19,6 @@ from ffcore.errors import ConfigError, FFError, ReportError, StoreError, unknown
 from ffcore.locks import MARKER, alone
 from ffcore.options import (
     RESULTS,
-    ROOT,
     DryRun,
     Figures,
     ProfileName,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from ffcore.plans import Step
     from ffcore.stages import Pipeline
 
+ROOT = Path(__file__).resolve().parent
 app = typer.Typer(
     help="Reproduce Polar-FFA (arXiv 2408.09210) and the sparsity theory of Forward-Forward "
     "(arXiv 2311.05667): train, measure, report.",
@@ -46,7 +46,7 @@ app.add_typer(data_app, name="data")
 
 
 @app.command("all")
-@with_pipeline
+@with_pipeline(ROOT)
 def all_(pipeline: Pipeline, dry_run: DryRun = False) -> None:
     """Do whatever is missing for the profile: data, training, notebooks, report."""
     from ffcore import plans, publishing
@@ -63,7 +63,7 @@ def all_(pipeline: Pipeline, dry_run: DryRun = False) -> None:
 
 
 @app.command()
-@with_pipeline
+@with_pipeline(ROOT)
 def train(
     pipeline: Pipeline,
     norm: Annotated[str | None, typer.Option(help="Only this norm: l2sq, l2 or l1.")] = None,
@@ -132,7 +132,7 @@ def train(
 
 
 @app.command()
-@with_pipeline
+@with_pipeline(ROOT)
 def report(
     pipeline: Pipeline,
     names: Annotated[list[str] | None, typer.Argument(help="Reports; all if none.")] = None,
@@ -152,7 +152,7 @@ def report(
 
 
 @app.command()
-@with_pipeline
+@with_pipeline(ROOT)
 def figure(
     pipeline: Pipeline,
     names: Annotated[list[str], typer.Argument(help="Figures, see `list`.")],
@@ -174,7 +174,7 @@ def figure(
 
 
 @app.command()
-@with_pipeline
+@with_pipeline(ROOT)
 def explorer(pipeline: Pipeline, dry_run: DryRun = False) -> None:
     """Make the page that explores every network's latents, from stored results."""
     from ffcore import plans
@@ -187,7 +187,7 @@ def explorer(pipeline: Pipeline, dry_run: DryRun = False) -> None:
 
 
 @app.command()
-@with_pipeline
+@with_pipeline(ROOT)
 def claims(
     pipeline: Pipeline,
     names: Annotated[list[str] | None, typer.Argument(help="Claims; all if none.")] = None,
@@ -355,7 +355,7 @@ def _verify_sample(
     from ffcore import verification
     from ffcore.store import Store
 
-    only = {*opened(profile, results=results).experiments} if profile else None
+    only = {*opened(ROOT, profile, results=results).experiments} if profile else None
     store = Store(results)
     if dry_run:
         for run in verification.drawn(store, count, seed, only):
@@ -386,7 +386,7 @@ def _version(name: str, results: Path) -> Path:
 @app.command("list")
 def list_(profile: ProfileName = "quick", figures: Figures = None) -> None:
     """Reports, their figures and tables."""
-    pipeline = opened(profile, figures=figures)
+    pipeline = opened(ROOT, profile, figures=figures)
     for name, info in pipeline.notebooks.items():
         print(f"{name}: {info.title}")
         for item in info.figures:
@@ -398,7 +398,7 @@ def list_(profile: ProfileName = "quick", figures: Figures = None) -> None:
 
 
 @app.command()
-@with_pipeline
+@with_pipeline(ROOT)
 def status(pipeline: Pipeline) -> None:
     """What is trained, what is missing, and which reports are up to date."""
     print(f"profile {pipeline.profile.label}: {pipeline.profile.title}")
@@ -419,7 +419,7 @@ def status(pipeline: Pipeline) -> None:
 
 
 @app.command()
-@with_pipeline
+@with_pipeline(ROOT)
 def why(
     pipeline: Pipeline,
     name: Annotated[

@@ -16,7 +16,6 @@ from ffcore.errors import ConfigError
 if TYPE_CHECKING:
     from ffcore.stages import Pipeline
 
-ROOT = Path(__file__).resolve().parent.parent
 RESULTS, FIGURES = Path("results"), Path("figures")
 
 ProfileName = Annotated[
@@ -31,6 +30,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done;
 
 
 def opened(
+    root: Path,
     profile: ProfileName = "quick",
     dataset: Annotated[
         str | None,
@@ -45,7 +45,7 @@ def opened(
     results: Results = RESULTS,
     figures: Figures = None,
 ) -> Pipeline:
-    """The pipeline that these options select.
+    """The pipeline of a project that these options select.
 
     Raises:
         ConfigError: an unknown profile, data set or value.
@@ -59,28 +59,34 @@ def opened(
                  precision=precision)  # fmt: skip
     changes = {k: v for k, v in given.items() if v is not None}
     return Pipeline(
-        ROOT, read_profile(profile, changes, ROOT), results, figures_folder(figures, results),
+        root, read_profile(profile, changes, root), results, figures_folder(figures, results),
         os.environ.get("FFCORE_DATA"),
     )  # fmt: skip
 
 
-def with_pipeline(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options of ``opened`` in the place of its parameter ``pipeline``."""
-    shared = inspect.signature(opened).parameters
-    own = {n: p for n, p in inspect.signature(command).parameters.items() if n != "pipeline"}
-    hints = {**get_type_hints(opened, include_extras=True, localns={"Pipeline": Any}),
-             **get_type_hints(command, include_extras=True, localns={"Pipeline": Any})}  # fmt: skip
+def with_pipeline(root: Path) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command of the project in ``root`` the options of ``opened`` in the place of its
+    parameter ``pipeline``."""
+    shared = {n: p for n, p in inspect.signature(opened).parameters.items() if n != "root"}
 
-    @wraps(command)
-    def called(**values: Any) -> None:
-        mine = {name: values.pop(name) for name in own}
-        command(pipeline=opened(**values), **mine)
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = {n: p for n, p in inspect.signature(command).parameters.items() if n != "pipeline"}
+        hints: dict[str, Any] = {}
+        for function in (opened, command):
+            hints |= get_type_hints(function, include_extras=True, localns={"Pipeline": Any})
 
-    parameters = [p.replace(annotation=hints[n]) for n, p in {**own, **shared}.items()]
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {n: hints[n] for n in (*own, *shared)}
-    del called.__wrapped__
-    return called
+        @wraps(command)
+        def called(**values: Any) -> None:
+            mine = {name: values.pop(name) for name in own}
+            command(pipeline=opened(root, **values), **mine)
+
+        parameters = [p.replace(annotation=hints[n]) for n, p in {**own, **shared}.items()]
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {n: hints[n] for n in (*own, *shared)}
+        del called.__wrapped__
+        return called
+
+    return decorate
 
 
 def figures_folder(figures: Path | None, results: Path) -> Path:
