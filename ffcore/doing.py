@@ -54,7 +54,7 @@ def run(tasks: Sequence[dict[str, Any]], book: Path) -> None:
         book: file in which doit notes what each task was made from.
 
     Raises:
-        FFError: what the first failing task raised; those that depend on it are not run.
+        FFError: what the first failing task raised, once all others are done.
         ReportError: doit itself could not go on.
     """
     failures: list[BaseException] = []

@@ -287,7 +287,7 @@ def test_an_interrupted_notebook_leaves_no_report_and_the_next_all_completes(mad
     results, _, _, _ = made
     (tmp_path / "runs").symlink_to(results / "runs")
     where = ["--results", tmp_path, "--figures", tmp_path / "figures"]
-    arguments = ["report", "rq1_accuracy", "--profile", "smoke", *where]
+    arguments = ["report", "rq1_accuracy", "rq1_convergence", "--profile", "smoke", *where]
     code, said = interrupted(arguments, lambda: any(tmp_path.glob("work/*/.building-*")))
     assert code == 130 and "Traceback" not in said, said
     assert "interrupted; what was finished is stored" in said
