@@ -46,15 +46,20 @@ def record(path: Path) -> dict[str, Any]:
 
 
 def published(path: Path, results: Path) -> list[str]:
-    """The published versions that hold exactly this file, as ``version/file``, sorted."""
+    """The published versions that hold exactly this file, sorted: ``version/file``, with when it
+    was published and the revision of the code where that is known."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     found = []
     for manifest in (results / "reports").glob("[!.]*/manifest.json"):
         if manifest.parent.is_symlink():
             continue
         try:
-            files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-            found += [f"{manifest.parent.name}/{name}" for name, entry in files.items()
+            content = json.loads(manifest.read_text(encoding="utf-8"))
+            measured = content["measured"]
+            when = f"{measured['created'][:16].replace('T', ' ')} UTC"
+            revision = f", revision {measured['revision']}" if measured.get("revision") else ""
+            found += [f"{manifest.parent.name}/{name} ({when}{revision})"
+                      for name, entry in content["files"].items()
                       if entry["sha256"] == digest]  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # not a version of ours

@@ -40,10 +40,14 @@ def test_the_versions_that_hold_a_file_are_named(figures, tmp_path):
 
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     files = {"figures/two_points.png": {"sha256": digest}, "index.html": {"sha256": "0"}}
-    for name, text in (("quick-1", json.dumps({"files": files})), ("quick-2", "{"),
+    measured = {"created": "2026-01-02T03:04:05+00:00", "revision": "abc"}
+    whole = json.dumps({"files": files, "measured": measured})
+    for name, text in (("quick-1", whole), ("quick-2", "{"),
                        ("quick-3", json.dumps({"files": {}}))):  # fmt: skip
         (tmp_path / "reports" / name / "manifest.json").write_text(text)
-    assert tracing.published(path, tmp_path) == ["quick-1/figures/two_points.png"]
+    assert tracing.published(path, tmp_path) == [
+        "quick-1/figures/two_points.png (2026-01-02 03:04 UTC, revision abc)"
+    ]
     assert tracing.published(path, tmp_path / "nothing") == []
 
 
