@@ -47,6 +47,28 @@ def code_digests(package_folder: Path = _PACKAGE) -> dict[str, str]:
     }
 
 
+def definition_digest(source: str, name: str) -> str:
+    """Digest of one definition of a module's source, without docstrings, comments and formatting.
+
+    It is of the statements that define the name and all that they use of the module, at any depth,
+    and of those that define nothing, such as a call: what else the module holds may change.
+
+    Raises:
+        SyntaxError: the source is no valid Python.
+    """
+    statements = _without_docstrings(ast.parse(source)).body
+    defined = [_defined(s) for s in statements]
+    used = {name}
+    while True:
+        kept = [
+            s for s, names in zip(statements, defined, strict=True) if not names or names & used
+        ]
+        more = used | {n.id for s in kept for n in ast.walk(s) if isinstance(n, ast.Name)}
+        if more == used:
+            return digest([ast.dump(s) for s in kept])
+        used = more
+
+
 def dependencies(
     module: str, package_folder: Path = _PACKAGE, imports: dict[str, set[str]] | None = None
 ) -> set[str]:
@@ -152,6 +174,21 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
                 if isinstance(first.value.value, str):
                     node.body = node.body[1:] or [ast.Pass()]
     return tree
+
+
+def _defined(statement: ast.stmt) -> set[str]:
+    """Names that a statement of a module defines."""
+    if isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return {statement.name}
+    found: set[str] = set()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add(node.asname or node.name.partition(".")[0])
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
 
 
 def _closure(found: set[str], modules: dict[str, Path], imports: dict[str, set[str]]) -> set[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from ffcore import data, digests, published, records, shipped, shipped_studies
+from ffcore import data, digests, plugins, published, records, shipped, shipped_studies
 from ffcore.config import FACTORS, Experiment, SparsityExperiment
 from ffcore.errors import ConfigError, StoreError, unknown
 from ffcore.profiles import Profile, make_profile
@@ -44,7 +44,8 @@ def read_profile(
     """The profile ``profiles/<name>.yaml``, or a YAML file's path, with overrides.
 
     Raises:
-        ConfigError: no such profile, not YAML, or an illegal key or value in it.
+        ConfigError: no such profile, not YAML, an illegal key or value in it, or a plug-in file of
+            its that fails.
     """
     folder = (root or project_root()) / "profiles"
     path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
@@ -58,6 +59,7 @@ def read_profile(
         words = " ".join(str(error).split())
         raise ConfigError(f"profile {path} is not valid YAML: {words}") from None
     source = path.stem if path.parent == folder else str(path.resolve())
+    values = plugins.load_listed(values, path.parent)
     profile = make_profile(values, path.stem, changes, source)
     used = {e.dataset for e in profile.networks()} | {e.dataset for e in profile.sparsity_runs()}
     for dataset in sorted(used):
@@ -202,10 +204,7 @@ class Study:
             self._needed[module] = {m: self._code[m] for m in modules}
         given = {
             **inputs,
-            # The key, too: networks that never learn have the same files and other factors.
-            "run": [run.experiment.key, {n: f["sha256"] for n, f in run.files.items()}]
-            if run
-            else None,
+            "run": content(run) if run else None,
             "code": self._needed[module],
         }
         if self._asked is not None:
@@ -263,6 +262,14 @@ def identity(trained: Run | Record) -> dict[str, Any]:
     return {**named, **about, **factors}
 
 
+def content(run: Run) -> list[Any]:
+    """What a network's latents follow from: its key, for networks that never learn have the same
+    files and other factors; its files; and its plug-ins, where it has any."""
+    own = plugins.digest_table(network(run).plugins.items())
+    files = {name: facts["sha256"] for name, facts in run.files.items()}
+    return [run.experiment.key, files, *([own] if own else [])]
+
+
 def network(trained: Run | Record) -> Experiment:
     """The experiment of a run, or of what stands for one, that is a network."""
     if not isinstance(trained.experiment, Experiment):
@@ -273,6 +280,8 @@ def network(trained: Run | Record) -> Experiment:
 def as_published(experiment: Experiment) -> bool:
     """Whether a network trained under the published conditions: beside data set, factors, seed
     and number format, nothing differs from the paper's settings."""
+    if experiment.plugins:
+        return False
     extra = set(experiment.settings) - {*FACTORS, "dataset", "seed", "precision"}
     if experiment.dataset == "cifar-10":
         paper = {"epochs": 100, "patience": 10, "widths": (2000, 2000)}

@@ -18,7 +18,7 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
-from ffcore import digests
+from ffcore import digests, plugins
 from ffcore.config import Experiment, SparsityExperiment
 
 NETWORK_CODE = ("ffcore.data", "ffcore.formats", "ffcore.goodness", "ffcore.labels",
@@ -34,12 +34,14 @@ POLL = 0.2  # seconds between looks at the workers' messages
 
 @dataclass(frozen=True)
 class Task:
-    """Experiments of one data set that train together, and where and how."""
+    """Experiments of one data set that train together, and where and how; ``plugins`` are the files
+    that a process loads first."""
 
     experiments: tuple[Experiment | SparsityExperiment, ...]
     device: str = "cpu"
     data_folder: str | None = None
     threads: int = 1
+    plugins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,16 @@ class Note:
 
 
 def expected(experiment: Experiment | SparsityExperiment) -> dict[str, Any]:
-    """The entries of a run's provenance that must be equal now for the run to be up to date."""
+    """The entries of a run's provenance that must be equal now for the run to be up to date: code,
+    data, and plug-ins where it has any."""
     from ffcore import data
 
     modules = NETWORK_CODE if experiment.kind == "network" else SPARSITY_CODE
+    own = experiment.plugins if isinstance(experiment, Experiment) else {}
     return {
         "code": {m: code()[m][:16] for m in modules},
         "data": data.fingerprint(experiment.dataset)[:16],
+        **({"plugins": plugins.digest_table(own.items())} if own else {}),
     }
 
 
@@ -85,6 +90,8 @@ def perform(task: Task, tell: Callable[[Note], None] | None = None) -> list[Outc
     import torch
 
     tell = tell or _tell
+    for file in task.plugins:
+        plugins.load(file)
     before = torch.get_num_threads()
     torch.set_num_threads(task.threads)
     try:
