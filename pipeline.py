@@ -81,15 +81,15 @@ def train(
     """Train what is missing, and show what came out. Naming a factor leaves out the rest of the
     grid and the sparsity studies."""
     from ffcore import plans
-    from ffcore.config import FACTORS
+    from ffcore.config import legal
     from ffcore.profiles import PARTS
 
     chosen = dict(norm=norm, aggregation=aggregation, inhibition=inhibition,
                   activation=activation, probability=probability)  # fmt: skip
     wanted = {f: v for f, v in chosen.items() if v is not None}
     for factor, value in wanted.items():
-        if value not in FACTORS[factor]:
-            raise unknown(factor, value, FACTORS[factor])
+        if value not in legal(factor):
+            raise unknown(factor, value, legal(factor))
     if only not in (None, "networks", "sparsity", *PARTS):
         raise unknown("part of the profile", only, (*PARTS, "networks", "sparsity"))
     if only == "sparsity" and wanted:

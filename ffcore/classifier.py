@@ -39,7 +39,8 @@ class FFClassifier(base.ClassNamePrefixFeaturesOutMixin, base.ClassifierMixin,
     Parameters are the fields of ``config.Experiment``, which validates them in ``fit``, with the
     paper's values as defaults; of the five factors, which have none, the configuration that does
     best in the authors' ten seeds on MNIST. ``theta``, ``alpha`` and ``positive_fraction`` follow
-    the paper's rules where they are None. What has another meaning here, or is new:
+    the paper's rules where they are None. Names of plug-ins are legal once ``ffcore.plugins.load``
+    was given their file. What has another meaning here, or is new:
 
     - ``validation``: samples to hold out, stratified. They measure the accuracy of each epoch and
       let ``patience`` stop the training. The weights are those of the last epoch; to have those of
@@ -140,7 +141,7 @@ class FFClassifier(base.ClassNamePrefixFeaturesOutMixin, base.ClassifierMixin,
             x = labels.embed(rows.double(), label, e.label_embedding, weights["patterns"])
             layers = []
             for i, width in enumerate(e.widths, start=1):
-                layers.append(goodness.ACTIVATIONS[e.activation].value(x @ weights[f"layer{i}"].mT))
+                layers.append(goodness.activate(x @ weights[f"layer{i}"].mT, e.activation))
                 x = goodness.normalise(layers[-1].clone(), e.groups(width)[0], e.normalisation)
             latents.append(torch.cat(layers, dim=1).to(inputs.dtype))
         return torch.cat(latents).numpy()

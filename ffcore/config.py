@@ -4,33 +4,70 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
+from ffcore import plugins
 from ffcore.errors import ConfigError, nearest, unknown
 
-Norm = Literal["l2sq", "l2", "l1"]
+
+def _known(kind: str) -> AfterValidator:
+    """A check that a name of a kind is built in or a plug-in's."""
+
+    def check(name: str) -> str:
+        if name not in plugins.legal(kind):
+            raise PydanticCustomError("unknown_name", "unknown name", {"kind": kind})
+        return name
+
+    return AfterValidator(check)
+
+
+Norm = Annotated[str, _known("norm")]
 Aggregation = Literal["sum", "mean"]
 Inhibition = Literal["none", "wta"]
-Activation = Literal["relu", "sigmoid", "tanh"]
-Probability = Literal["ffa-sigmoid", "sigmoid", "symmetric"]
+Activation = Annotated[str, _known("activation")]
+Probability = Annotated[str, _known("probability")]
+Measure = Annotated[str, _known("measure")]
 LabelEmbedding = Literal["appended", "corner"]
-Negatives = Literal["wrong", "any"]
+Negatives = Annotated[str, _known("negatives")]
 Normalisation = Literal["group", "whole", "none"]
 PassedOn = Literal["after", "before"]
 Precision = Literal["fp32", "tf32", "bf16"]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
+# The paper's grid; plug-ins are further values, see ``legal`` and ``levels``.
 FACTORS: dict[str, tuple[str, ...]] = {
-    "norm": get_args(Norm),
+    "norm": plugins.BUILT_IN["norm"],
     "aggregation": get_args(Aggregation),
     "inhibition": get_args(Inhibition),
-    "activation": get_args(Activation),
-    "probability": get_args(Probability),
+    "activation": plugins.BUILT_IN["activation"],
+    "probability": plugins.BUILT_IN["probability"],
 }
+PLUGGED = ("norm", "activation", "probability", "negatives")  # fields that may name a plug-in
+
+
+def legal(factor: str) -> tuple[str, ...]:
+    """The values of a factor: the paper's, then plug-ins."""
+    return plugins.legal(factor) if factor in PLUGGED else FACTORS[factor]
+
+
+def levels(factor: str, values: Iterable[str]) -> list[str]:
+    """Those values of a factor that occur: the paper's in its order, then plug-ins in theirs."""
+    there = set(values)
+    known = [v for v in legal(factor) if v in there]
+    return [*known, *sorted(there.difference(known))]
 
 
 class Record(BaseModel):
@@ -106,7 +143,7 @@ class Experiment(Record):
     label_size: Positive = Field(100, description="length of an appended label pattern")
     label_density: float = Field(0.1, gt=0, lt=1, description="share of ones in a label pattern")
     negatives: Negatives = Field(
-        "wrong", description="negative labels: wrong ones, or any, which may be the true one"
+        "wrong", description="negative labels: wrong, any (perhaps the true one), or a plug-in's"
     )
     normalisation: Normalisation = Field(
         "group", description="what is brought to unit norm before the next layer"
@@ -165,6 +202,12 @@ class Experiment(Record):
         return ours
 
     @property
+    def plugins(self) -> dict[str, str]:
+        """Kind → name of those of its functions that are plug-ins."""
+        named = {field: getattr(self, field) for field in PLUGGED}
+        return {f: name for f, name in named.items() if name not in plugins.BUILT_IN[f]}
+
+    @property
     def configuration(self) -> str:
         """The five factors in the paper's order, without data set and seed."""
         return "-".join(getattr(self, f) for f in FACTORS)
@@ -190,7 +233,9 @@ class SparsityExperiment(Record):
     loss: Literal["difference", "logistic", "polar-sigmoid", "polar-symmetric"] = Field(
         "difference", description="G(H⁻) − G(H⁺), the logistic loss on G − θ, or Polar-FFA's"
     )
-    activation: Activation = Field("relu", description="nonlinearity of every layer")
+    activation: Literal["relu", "sigmoid", "tanh"] = Field(
+        "relu", description="nonlinearity of every layer"
+    )
     width: Positive = Field(1000, description="units n of each layer")
     layers: Positive = Field(1, description="layers, each trained on what the one before passes on")
     rate: float = Field(0.1, gt=0, description="step size: rate/n for SGD, rate itself for Adam")
@@ -241,7 +286,8 @@ def build(model: type[Any], values: dict[str, Any], where: str = "") -> Any:
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The gravest fault of a validation: an unknown key often explains a missing one."""
     faults = error.errors(include_url=False)
-    fault = min(faults, key=lambda f: f["type"] not in ("extra_forbidden", "literal_error"))
+    grave = ("extra_forbidden", "literal_error", "unknown_name")
+    fault = min(faults, key=lambda f: f["type"] not in grave)
     path = ".".join(str(part) for part in fault["loc"])
     field = str(fault["loc"][-1]) if fault["loc"] else ""
     if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -250,6 +296,8 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     if fault["type"] == "literal_error":
         legal = [w.strip(" '") for w in fault["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return str(unknown(path, fault["input"], legal))
+    if fault["type"] == "unknown_name":
+        return str(plugins.unlisted(path, fault["ctx"]["kind"], fault["input"]))
     if fault["type"] == "missing":
         return f"key {path!r} is missing"
     if fault["type"] == "value_error":

@@ -1,4 +1,5 @@
-"""Paired contrasts of the three probabilities, over configurations and over seeds (RQ1).
+"""Paired contrasts of the probabilities, published ones and plug-ins, over configurations and over
+seeds (RQ1).
 
 Frames are those of ``rq1.accuracy``: one row a planned network. A pair is two networks that differ
 only in their probability: same data set, seed, norm, aggregation, inhibition and activation, and
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ffcore.config import FACTORS
+from ffcore.config import FACTORS, levels
 from ffcore.intervals import (
     bootstrap_interval,
     cohens_d,
@@ -29,7 +30,7 @@ from ffcore.published import NOT_RUN
 from ffcore.records import OWN, SHIPPED
 
 OTHERS = [f for f in FACTORS if f != "probability"]
-PAIRS = list(combinations(FACTORS["probability"], 2))
+PAIRS = list(combinations(FACTORS["probability"], 2))  # that are published
 CONFIGURATION = ["dataset", *FACTORS]
 MIXED = f"{OWN} and {SHIPPED}"
 YES, NO, UNDECIDED = "yes", "no", "interval includes zero"
@@ -72,6 +73,12 @@ def pairs(
     )
 
 
+def compared(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """The pairs of probabilities that a frame has networks of: PAIRS, then those with plug-ins."""
+    found = list(combinations(levels("probability", frame["probability"]), 2))
+    return [*(p for p in PAIRS if p in found), *(p for p in found if p not in PAIRS)]
+
+
 def paired(
     frame: pd.DataFrame, column: str = "best", published: str = "published_best"
 ) -> pd.DataFrame:
@@ -96,7 +103,7 @@ def paired(
     """
     rows: list[dict[str, Any]] = []
     for dataset, part in frame.groupby("dataset", sort=False):
-        for first, second in PAIRS:
+        for first, second in compared(part):
             found = pairs(part, first, second, column, published)
             if len(found):
                 rows.append({"dataset": dataset, "first": first, "second": second, **_row(found)})
@@ -129,7 +136,7 @@ def over_seeds(
         columns, where no pair has two seeds.
     """
     rows: list[dict[str, Any]] = []
-    for first, second in PAIRS:
+    for first, second in compared(frame):
         found = pairs(frame, first, second, column, published).dropna(subset=["gap"])
         for unit, part in found.groupby(["dataset", *OTHERS], sort=False):
             gaps = part["gap"].to_numpy(float)
@@ -204,7 +211,7 @@ def flattery(frame: pd.DataFrame) -> pd.DataFrame:
     ran["trained"] = np.where(in_part(ran), "in part", "as planned")
     rows = []
     for (dataset, trained), part in ran.groupby(["dataset", "trained"], sort=False):
-        kinds = [p for p in FACTORS["probability"] if p in set(part["probability"])]
+        kinds = levels("probability", part["probability"])
         for kind in ("all", *kinds):
             same = part if kind == "all" else part[part["probability"] == kind]
             named = {"dataset": dataset, "trained": trained, "probability": kind}

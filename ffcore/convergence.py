@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ffcore import contrasts, measures, published
-from ffcore.config import FACTORS
+from ffcore.config import FACTORS, levels
 from ffcore.contrasts import NEVER
 from ffcore.rq1 import NOT_RUN
 from ffcore.study import beside_published
@@ -86,15 +86,14 @@ def means(found: pd.DataFrame) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     ran = found[~_lacking(found)]
     for (dataset, learned), part in ran.groupby(["dataset", "learned"], sort=False):
-        for probability in FACTORS["probability"]:
+        for probability in levels("probability", part["probability"]):
             same = part[part["probability"] == probability]
-            if len(same):
-                rows.append(
-                    {"dataset": dataset, "learned": "yes" if learned else f"below {NEVER:g} %",
-                     "probability": probability, "networks": len(same),
-                     "epochs_run": same["epochs_run"].max(),
-                     **{m: same[m].mean() for m in MEASURES}}
-                )  # fmt: skip
+            rows.append(
+                {"dataset": dataset, "learned": "yes" if learned else f"below {NEVER:g} %",
+                 "probability": probability, "networks": len(same),
+                 "epochs_run": same["epochs_run"].max(),
+                 **{m: same[m].mean() for m in MEASURES}}
+            )  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -162,7 +162,7 @@ def definitions(package_folder: Path = _PACKAGE, book: Path | None = None) -> De
         state = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
         known = kept.get(module)
         if known is None or known["state"] != state:
-            parsed = _parsed(path, module, package_folder.name, {*paths})
+            parsed = _parsed(path, module, {*paths})
             known, fresh = {"state": state, **parsed}, True
         modules[module] = known
     if fresh and book:
@@ -170,12 +170,28 @@ def definitions(package_folder: Path = _PACKAGE, book: Path | None = None) -> De
     return Definitions(modules)
 
 
-def _parsed(path: Path, module: str, package: str, modules: set[str]) -> dict[str, Any]:
+def of_source(source: str, name: str) -> str:
+    """Digest of one definition in a source that stands alone, and of all that it uses there.
+
+    Raises:
+        SyntaxError: the source is no valid Python.
+    """
+    alone = _taken_apart(ast.parse(source), Path("source.py"), "source", {"source"})
+    found = Definitions({"source": alone}).reached(f"source:{name}")
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def _parsed(path: Path, module: str, modules: set[str]) -> dict[str, Any]:
     """What ``Definitions.modules`` holds of one module."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise ReportError(f"{path}, line {error.lineno}: {error.msg}") from None
+    return _taken_apart(tree, path, module, modules)
+
+
+def _taken_apart(tree: ast.Module, path: Path, module: str, modules: set[str]) -> dict[str, Any]:
+    package = module.partition(".")[0]
     inside = module if path.name == "__init__.py" else module.rpartition(".")[0] or module
     texts: dict[str, list[str]] = {BODY: [hashlib.sha256(f.read_bytes()).hexdigest()
                                           for f in _beside(path)]}  # fmt: skip

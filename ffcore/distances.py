@@ -89,7 +89,7 @@ def images(diagrams: Sequence[ArrayLike], pixels: int = PIXELS) -> Floats:
     """
     finite: list[Floats] = [np.asarray(d, dtype=np.float64) for d in diagrams]
     finite = [d[np.isfinite(d[:, 1])] for d in finite]
-    bars = np.concatenate(finite)
+    bars = np.concatenate(finite) if finite else np.empty((0, 2))
     if not len(bars):
         return np.zeros((len(finite), 1, 1))
     births = (float(bars[:, 0].min()), float(bars[:, 0].max()))

@@ -131,6 +131,8 @@
   function drawDetail() {
     const i = state.shown;
     const kind = (field) => html("span", {}, key(SHAPES[0], entry(field, i).colour), entryText(field, i));
+    const read = column.family[i] === "not in the paper" ? "" : " (read by us)";
+    const said = column.stated[i] ? " (stated)" : read;
     const list = (name, facts) => html("dl", { class: name },
       ...facts.flatMap(([what, text]) => [html("dt", {}, what), html("dd", {}, text)]));
     const named = (field) => [fields.get(field).label, entryText(field, i)];
@@ -148,7 +150,7 @@
           ["Trained on", `${entryText("dataset", i)}, seed ${column.seed[i]}, ${column.epochs[i]} epochs`],
           ["Test accuracy", `${shownValue("last", i)} % last, ${shownValue("test_accuracy", i)} % best`],
           ["Measured as", html("span", {}, kind("structure"), `, margin ${shownValue("margin", i)}`)],
-          ["The paper's", html("span", {}, kind("family"), column.stated[i] ? " (stated)" : " (read by us)")],
+          ["The paper's", html("span", {}, kind("family"), said)],
         ])),
       html("section", {}, html("h3", {}, "Projection of its latents"),
         ...projectionOf(data, column.key[i], state.mode, recolour)),

@@ -20,7 +20,7 @@ import pandas as pd
 from ffcore import plots, plots_latents, plots_probability
 from ffcore.config import FACTORS
 from ffcore.errors import ConfigError, unknown
-from ffcore.plots_latents import STRUCTURES
+from ffcore.plots_latents import FAMILIES, STRUCTURES
 
 FILES = {name: Path(__file__).with_name(f"explorer{name}")
          for name in (".html", ".css", "_tools.js", ".js")}  # fmt: skip
@@ -65,7 +65,7 @@ FIELDS = {"probability": "Probability", "activation": "Activation", "norm": "Nor
 _STRUCTURE = {s: colour for s, (_, colour) in STRUCTURES.items()}
 COLOURS = {"probability": plots.PROBABILITY, "activation": plots_probability.ACTIVATION,
            "norm": plots_probability.NORM, "structure": _STRUCTURE,
-           "family": _STRUCTURE}  # fmt: skip
+           "family": {s: colour for s, (_, colour) in FAMILIES.items()}}  # fmt: skip
 OTHERS = ["#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#999999"]
 REQUIRED = ("key", "configuration", "dataset", "seed", "epochs", *FACTORS, "structure", "family",
             "stated", "margin", *ACCURACY)  # fmt: skip
@@ -171,12 +171,16 @@ def _fields(frame: pd.DataFrame) -> list[dict[str, Any]]:
         if field not in frame:
             continue
         there = {str(v) for v in frame[field]}
-        legal = STRUCTURES if field in ("structure", "family") else FACTORS.get(field, ())
+        legal = FAMILIES if field in ("structure", "family") else FACTORS.get(field, ())
         others = there.difference(legal)
         order = [*legal, *sorted(others, key=lambda v: (not v.isdigit(), len(v), v))]
+        known: Mapping[str, str] = COLOURS.get(field, {})
+        if field == "probability":
+            known = {v: plots.probability_colour(v) for v in order}
+        free = [c for c in OTHERS if c not in known.values()]
         values = [
             {"value": v, "label": _name(field, v), "place": i,
-             "colour": COLOURS.get(field, {}).get(v) or OTHERS[i % len(OTHERS)]}
+             "colour": known.get(v) or free[(i - len(known)) % len(free)]}
             for i, v in enumerate(order) if v in there
         ]  # fmt: skip
         fields.append({"name": field, "label": label, "values": values})
@@ -186,7 +190,7 @@ def _fields(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _name(field: str, value: str) -> str:
     """A value as a reader knows it."""
     if field in ("structure", "family"):
-        return STRUCTURES[value][0] if value in STRUCTURES else value
+        return FAMILIES[value][0] if value in FAMILIES else value
     names = {"activation": plots.UNITS, "dataset": plots.DATASETS, "seed": {}, "origin": {}}
     return str(names.get(field, plots.NAMES).get(value, value))
 

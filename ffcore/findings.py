@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ffcore.config import FACTORS
+from ffcore.config import FACTORS, levels
 from ffcore.contrasts import CONFIGURATION, NEVER, NO, NOTHING, OTHERS, TOO_FEW, UNDECIDED, YES
 from ffcore.published import NOT_RUN
 
@@ -30,9 +30,9 @@ def grid(frame: pd.DataFrame) -> str:
         for probability, same in _by_probability(part):
             never = int((same["best"] < NEVER).sum())
             lines.append(
-                f"{RULES[probability]} on {dataset}: mean {same['best'].mean():.1f} %, median "
-                f"{same['best'].median():.1f} %, standard deviation over configurations "
-                f"{same['best'].std():.1f} points; {never} of {len(same)} below {NEVER:g} %."
+                f"{_rule(probability)} on {dataset}: mean {same['best'].mean():.1f} %, median "
+                f"{same['best'].median():.1f} %{_spread(same['best'])}; {never} of {len(same)} "
+                f"below {NEVER:g} %."
             )
     return _listed(lines)
 
@@ -58,18 +58,18 @@ def means(table: pd.DataFrame, factor: str) -> str:
     every level was run in full, beside what follows from Table F3."""
     lines, short = [], []
     for (dataset, probability), part in table.groupby(["dataset", "probability"], sort=False):
-        whole = len(part) == len(FACTORS[factor])
+        whole = len(part[part[factor].isin(FACTORS[factor])]) == len(FACTORS[factor])
         if not whole or (part["networks"] < part["planned"]).any():
             short.append((dataset, probability))
             continue
         ours = part.loc[part["best_mean"].idxmax(), factor]
         values = ", ".join(f"{_level(r[factor])} {r['best_mean']:.1f}" for r in _rows(part))
-        same = NOTHING
+        same = ", of which nothing was published"
         if part["published_all"].notna().any():
             theirs = part.loc[part["published_all"].idxmax(), factor]
-            same = "as in Table F3" if ours == theirs else f"Table F3 has {_level(theirs)}"
+            same = ", as in Table F3" if ours == theirs else f", Table F3 has {_level(theirs)}"
         lines.append(
-            f"{RULES[probability]} on {dataset}: {values} %; best is {_level(ours)}, {same}."
+            f"{_rule(probability)} on {dataset}: {values} %; best is {_level(ours)}{same}."
         )
     if short:
         where = ", ".join(dict.fromkeys(d for d, _ in short))
@@ -89,7 +89,7 @@ def comparisons(table: pd.DataFrame) -> str:
         }.get(r["same_direction"], str(r["same_direction"]))
         test = "" if np.isnan(r["p_holm"]) else f", Holm p {_p(r['p_holm'])}"
         lines.append(
-            f"**{r['dataset']}**, {RULES[r['second']]} against {RULES[r['first']]}: "
+            f"**{r['dataset']}**, {_rule(r['second'])} against {_rule(r['first'])}: "
             f"{_signed(r['difference'], '.1f')} points{_interval(r, 'low', 'high', '.1f')} over "
             f"{r['pairs']} of {r['planned']} pairs after {r['epochs_run']:.0f} epochs, better in "
             f"{r['wins']:.0f} %, rank-biserial {_signed(r['rank_biserial'], '.2f')}{test}; "
@@ -148,7 +148,8 @@ def conclusion(table: pd.DataFrame, frame: pd.DataFrame) -> str:
         grid = part.pivot(index=OTHERS, columns="probability", values="best").dropna()
         if grid.shape[1] < 2 or grid.empty:
             continue
-        top = ", ".join(f"{RULES[p]} {grid[p].max():.1f}" for p in RULES if p in grid)
+        kinds = levels("probability", grid)
+        top = ", ".join(f"{_rule(p)} {grid[p].max():.1f}" for p in kinds)
         gap = (part["best"] - part["last"]).mean()
         lines.append(
             f"**{dataset}**, {len(grid)} configurations of the other factors with every "
@@ -192,7 +193,7 @@ def flattery(table: pd.DataFrame) -> str:
     for r in table[table["probability"] == "all"].to_dict("records"):
         same = table[(table["dataset"] == r["dataset"]) & (table["trained"] == r["trained"])]
         each = ", ".join(
-            f"{RULES[s['probability']]} {s['gap']:.2f}"
+            f"{_rule(s['probability'])} {s['gap']:.2f}"
             for s in same[same["probability"] != "all"].to_dict("records")
         )
         text = (
@@ -226,7 +227,7 @@ def convergence(table: pd.DataFrame, means: pd.DataFrame) -> str:
         never = part[part["learned"] != "yes"]
         if len(never):
             counted = " and ".join(
-                f"{r['networks']} networks of {RULES[r['probability']]}" for r in _rows(never)
+                f"{r['networks']} networks of {_rule(r['probability'])}" for r in _rows(never)
             )
             area = np.average(never["area"], weights=never["networks"])
             rest = part[part["learned"] == "yes"]
@@ -242,7 +243,7 @@ def convergence(table: pd.DataFrame, means: pd.DataFrame) -> str:
     shown = table[table["measure"].isin(["area", "time"]) & (table["first"] == ffa)]
     for r in shown[shown["pairs"] > 0].to_dict("records"):
         lines.append(
-            f"{r['dataset']}, {r['networks']}: {r['measure']} of {RULES[r['second']]} minus FFA's "
+            f"{r['dataset']}, {r['networks']}: {r['measure']} of {_rule(r['second'])} minus FFA's "
             f"is {_signed(r['difference'], '.4f')}{_interval(r, 'low', 'high', '.4f')} over "
             f"{r['pairs']} pairs, {_direction(r)}."
         )
@@ -269,10 +270,8 @@ def _units(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _by_probability(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    for probability in FACTORS["probability"]:
-        same = frame[frame["probability"] == probability]
-        if len(same):
-            yield probability, same
+    for probability in levels("probability", frame["probability"]):
+        yield probability, frame[frame["probability"] == probability]
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -281,6 +280,16 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _configuration(row: Any) -> str:
     return "-".join(row[f] for f in FACTORS)
+
+
+def _spread(values: pd.Series) -> str:
+    if len(values) < 2:
+        return ""
+    return f", standard deviation over configurations {values.std():.1f} points"
+
+
+def _rule(probability: str) -> str:
+    return RULES.get(probability, probability)
 
 
 def _level(value: str) -> str:

@@ -2,7 +2,8 @@
 
 Pure functions on a batch of networks: M networks, B samples, n units of one polarity group.
 All derivatives are in closed form: a step takes a few dozen small operations instead of the
-hundred that autograd would, which counts where a product takes milliseconds.
+hundred that autograd would, which counts where a product takes milliseconds. Values of built-in
+names can be derived by autograd, too: a plug-in's step is, and needs it of what stands beside.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from ffcore import plugins
 
 EPSILON = 1e-6
 CLAMP = 1e-5
@@ -47,15 +50,23 @@ class Norm:
 
 def _squares(h: Tensor) -> Tensor:
     # One fused pass; h.square().sum() would write a temporary of the size of the layer.
-    return torch.linalg.vector_norm(h, dim=-1, dtype=_at_least_float(h)).square_()
+    return torch.linalg.vector_norm(h, dim=-1, dtype=at_least_float(h)).square()
 
 
 def _magnitudes(h: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(h, ord=1, dim=-1, dtype=_at_least_float(h))
+    return torch.linalg.vector_norm(h, ord=1, dim=-1, dtype=at_least_float(h))
 
 
-def _at_least_float(h: Tensor) -> torch.dtype:
+def at_least_float(h: Tensor) -> torch.dtype:
+    """The number format for sums over h: float32, or float64 where h is."""
     return torch.promote_types(h.dtype, torch.float32)
+
+
+def _root(total: Tensor) -> Tensor:
+    if not total.requires_grad:
+        return torch.sqrt(total)
+    # At 0 autograd would multiply an infinite slope by zero; here the slope is zero.
+    return torch.where(total > 0, total, 1.0).sqrt() * (total > 0)
 
 
 def _reciprocal_root(value: Tensor) -> Tensor:
@@ -71,9 +82,21 @@ ACTIVATIONS: dict[str, Nonlinearity] = {
 
 NORMS: dict[str, Norm] = {
     "l2sq": Norm(_squares, lambda h: h, 2.0, lambda t: t, torch.ones_like),
-    "l2": Norm(_squares, lambda h: h, 2.0, torch.sqrt, _reciprocal_root),
+    "l2": Norm(_squares, lambda h: h, 2.0, _root, _reciprocal_root),
     "l1": Norm(_magnitudes, torch.Tensor.sign_, 1.0, lambda t: t, torch.ones_like),
 }
+
+
+def activate(z: Tensor, activation: str) -> Tensor:
+    """Activations of pre-activations z; built-in ones take the place of z.
+
+    Args:
+        z: any shape. A plug-in sees no fewer digits than float32 has.
+    """
+    if activation in ACTIVATIONS:
+        return ACTIVATIONS[activation].value(z)
+    h: Tensor = plugins.call("activation", activation, z.to(at_least_float(z)))
+    return h.to(z.dtype)
 
 
 def aggregation_scale(aggregation: str, units: int) -> float:
@@ -118,6 +141,9 @@ def goodness(h: Tensor, norm: str, scale: Tensor) -> Tensor:
     Returns:
         [M, B], not negative.
     """
+    if norm not in NORMS:
+        found: Tensor = plugins.call("norm", norm, h.to(at_least_float(h)), scale)
+        return found
     rule = NORMS[norm]
     return rule.outer(scale * rule.inner(h))
 
@@ -253,6 +279,6 @@ def normalise(h: Tensor, split: int, normalisation: str = "group") -> Tensor:
     parts = {"group": [h[..., :split], h[..., split:]], "whole": [h], "none": []}[normalisation]
     for part in parts:
         if part.shape[-1]:
-            norms = torch.linalg.vector_norm(part, dim=-1, keepdim=True, dtype=_at_least_float(h))
+            norms = torch.linalg.vector_norm(part, dim=-1, keepdim=True, dtype=at_least_float(h))
             part.mul_(norms.add_(CLAMP).reciprocal_().to(h.dtype))
     return h

@@ -7,6 +7,7 @@ import hashlib
 import torch
 from torch import Tensor
 
+from ffcore import plugins
 from ffcore.errors import ConfigError
 
 
@@ -68,7 +69,7 @@ def negative_labels(
     labels: Tensor, classes: int, draw: torch.Generator, negatives: str = "wrong"
 ) -> Tensor:
     """A label for each datum, uniform over the classes that are not its own (``wrong``, as
-    published) or over all (``any``: one in ``classes`` is the true label).
+    published) or over all (``any``: one in ``classes`` is the true label), or a plug-in's.
 
     Args:
         labels: [N] int64 in [0, classes), on the CPU.
@@ -77,9 +78,27 @@ def negative_labels(
         [N] int64.
 
     Raises:
-        ConfigError: fewer than two classes have no wrong label.
+        ConfigError: fewer than two classes have no wrong label; a plug-in gave no labels.
     """
     if classes < 2:
         raise ConfigError(f"negative samples need two classes or more; there is {classes}")
+    if negatives not in plugins.BUILT_IN["negatives"]:
+        return _checked(
+            plugins.call("negatives", negatives, labels, classes, draw), labels, classes, negatives
+        )
     lowest = 1 if negatives == "wrong" else 0
     return (labels + torch.randint(lowest, classes, labels.shape, generator=draw)) % classes
+
+
+def _checked(found: object, labels: Tensor, classes: int, name: str) -> Tensor:
+    """What a plug-in gave, if these are labels."""
+    wanted = f"int64 of shape {list(labels.shape)} in [0, {classes}), on the CPU"
+    if not isinstance(found, Tensor):
+        raise ConfigError(f"negatives {name!r} gave {type(found).__name__}; expected {wanted}")
+    if found.shape != labels.shape or found.dtype != labels.dtype or found.device != labels.device:
+        seen = f"{str(found.dtype).removeprefix('torch.')} of shape {list(found.shape)}"
+        raise ConfigError(f"negatives {name!r} gave {seen} on {found.device}; expected {wanted}")
+    if len(found) and not 0 <= int(found.min()) <= int(found.max()) < classes:
+        span = f"{int(found.min())} to {int(found.max())}"
+        raise ConfigError(f"negatives {name!r} gave labels from {span}; expected {wanted}")
+    return found

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ffcore import (
     explorer_data,
     memory,
+    plugins,
     polarity_view,
     rq2,
     rq2_topology,
@@ -165,6 +166,8 @@ def _of_networks(study: Study, modules: Collection[str]) -> dict[str, list[Piece
     if {"ffcore.rq2", "ffcore.explorer_data"} & {*modules}:
         add("measures", study.networks, rq2.nine)
         add("observables", study.networks, rq2.seen)
+        if rq2.own_names(study):
+            add("measures of plug-ins", study.networks, rq2.own_measures)
     if "ffcore.polarity_view" in modules:
         add("activity of units", study.networks, polarity_view.units)
     if "ffcore.structures" in modules:
@@ -204,4 +207,6 @@ def _tasks(study: Study, wanted: dict[str, list[Piece]]) -> list[Task]:
 @lru_cache(maxsize=1)
 def _unpacked(study: bytes) -> Study:
     found: Study = pickle.loads(study)
+    for file in found.profile.plugins:
+        plugins.load(file)
     return found

@@ -16,7 +16,8 @@ def network_bytes(experiment: Experiment, inputs: int, classes: int) -> float:
 
     Weights and Adam's two moments in float32, one gradient as large as the largest layer, and the
     activations that ``network.Block`` keeps: of positives and negatives in layer 1 and in two of
-    the later layers, of half of them once more, and a temporary of the same size.
+    the later layers, of half of them once more, and a temporary of the same size; with plug-ins
+    also what autograd keeps, eight times a layer's activations in float32.
 
     Args:
         inputs: columns of the image part of the input.
@@ -35,6 +36,7 @@ def network_bytes(experiment: Experiment, inputs: int, classes: int) -> float:
         + label * experiment.widths[0] * 4
         + copies
         + (rooms * batch * wide * number)
+        + (8 * 2 * batch * wide * 4 if experiment.plugins else 0)
     )
 
 

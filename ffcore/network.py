@@ -2,7 +2,8 @@
 
 M networks that differ only in θ, α, aggregation and Polar probability share every product. The
 label enters layer 1 linearly, W[x; e_y] = W_x x + W_l e_y, so W_x x is computed once for the
-positive sample, the negative sample and all candidate labels.
+positive sample, the negative sample and all candidate labels. Plug-ins, whose slopes are not known,
+are derived by autograd between pre-activations and loss; the products are the same.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from math import prod, sqrt
 import torch
 from torch import Tensor
 
-from ffcore import goodness, labels
+from ffcore import goodness, labels, plugins
 from ffcore.config import Experiment
 
 SHARED = ("dataset", "seed", "widths", "batch_size", "learning_rate", "label_embedding",
@@ -27,7 +28,8 @@ class Block:
     """M networks of one kind: weights, optimisers, and what is done with them.
 
     Args:
-        experiments: M experiments equal in every field of SHARED and KIND.
+        experiments: M experiments equal in every field of SHARED and KIND, and in the probability
+            where that is a plug-in.
         inputs: number of columns of the image part of the input.
         table: [classes, size] label patterns.
         image_first: whether the image's columns come before the label's in the weights.
@@ -44,6 +46,8 @@ class Block:
         first = experiments[0]
         self.experiments = list(experiments)
         self.kind = first
+        self.own_probability = first.plugins.get("probability")
+        self.by_autograd = bool({"norm", "activation", "probability"} & {*first.plugins})
         self.number = torch.bfloat16 if first.precision == "bf16" else torch.float32
         self.table = table.to(device)
         self.device = device
@@ -84,12 +88,13 @@ class Block:
         losses = []
         inputs = images
         for depth in range(len(self.layers)):
-            h = self._first(images, chosen) if depth == 0 else self._later(inputs, depth)
+            z = self._first(images, chosen) if depth == 0 else self._later(inputs, depth)
+            h = self._activate(z)
             last = depth + 1 == len(self.layers)
             early = None
             if self.kind.passed_on == "before" and not last:
                 early = self._normalise(h.clone(), depth)
-            delta, value = self._learn(h, depth)
+            delta, value = self._derive(z, depth) if self.by_autograd else self._learn(h, depth)
             losses.append(value)
             if depth == 0:
                 self._gradients(delta, images, members)
@@ -100,8 +105,8 @@ class Block:
             if early is not None:
                 inputs = early
             elif not last:
-                h = self._first(images, chosen) if depth == 0 else self._later(inputs, depth)
-                inputs = self._normalise(h, depth)
+                z = self._first(images, chosen) if depth == 0 else self._later(inputs, depth)
+                inputs = self._normalise(self._activate(z), depth)
         return torch.stack(losses)
 
     @torch.no_grad()
@@ -241,27 +246,27 @@ class Block:
         return by_image, (self.table @ self.layers[0][1].mT).to(self.number)
 
     def _first(self, images: Tensor, chosen: Tensor) -> Tensor:
-        """Activations of layer 1, positives then negatives: [M, 2b, width]."""
+        """Pre-activations of layer 1, positives then negatives: [M, 2b, width]."""
         by_image, by_label = self._parts(images)
         members, half, width = by_image.shape
         z = self._room("first", members, 2 * half, width)
         torch.index_select(by_label, 1, chosen, out=z)
         z.view(members, 2, half, width).add_(by_image.unsqueeze(1))
-        return self._activate(z)
+        return z
 
     def _later(self, inputs: Tensor, depth: int) -> Tensor:
-        """Activations of a later layer: [M, b, width] from inputs [M, b, units before]."""
+        """Pre-activations of a later layer: [M, b, width] from inputs [M, b, units before]."""
         weight = self.factors[depth]
         # Neighbouring layers must not share memory: a step reads one while it writes the other.
-        h = self._room(f"later{depth % 2}", *inputs.shape[:2], weight.shape[1])
-        _multiply(inputs, weight.mT, h)
-        return self._activate(h)
+        z = self._room(f"later{depth % 2}", *inputs.shape[:2], weight.shape[1])
+        _multiply(inputs, weight.mT, z)
+        return z
 
     def _rest(self, h: Tensor) -> Tensor:
         """P summed over the later layers, from the first's activations (used up): [M, b]."""
         total = torch.zeros(h.shape[:2], device=self.device)
         for depth in range(1, len(self.layers)):
-            h = self._later(self._normalise(h, depth - 1), depth)
+            h = self._activate(self._later(self._normalise(h, depth - 1), depth))
             total = total + self._probability(h, depth)
         return total
 
@@ -275,7 +280,8 @@ class Block:
         return first[rows, chosen] + self._rest(self._activate(h))[0]
 
     def _activate(self, z: Tensor) -> Tensor:
-        return goodness.ACTIVATIONS[self.kind.activation].value(z)
+        """Activations: in the place of z, unless z is needed to derive the step from."""
+        return goodness.activate(z.clone() if self.by_autograd else z, self.kind.activation)
 
     def _visible(self, h: Tensor, depth: int) -> list[tuple[Tensor, Tensor | None, int]]:
         """For each group that has units: the activations that goodness sees, the places of the
@@ -298,7 +304,18 @@ class Block:
 
     def _probability(self, h: Tensor, depth: int) -> Tensor:
         values = self._goodness(self._visible(h, depth), depth)
+        if own := self.own_probability:
+            found: Tensor = plugins.call("probability", own, *values, self.theta, self.alpha)
+            return found
         return goodness.probability(*values, self.theta, self.alpha, self.symmetric)
+
+    @torch.enable_grad()
+    def _derive(self, z: Tensor, depth: int) -> tuple[Tensor, Tensor]:
+        """As ``_learn``, from pre-activations z and by autograd."""
+        z = z.detach().to(goodness.at_least_float(z)).requires_grad_()
+        losses = goodness.loss(self._probability(self._activate(z), depth))
+        (delta,) = torch.autograd.grad(losses.sum(), z)
+        return delta.to(self.number), losses.detach()
 
     def _learn(self, h: Tensor, depth: int) -> tuple[Tensor, Tensor]:
         """∂L/∂z [M, 2b, width], in the place of a layer's activations h, and the losses [M]."""

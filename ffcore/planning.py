@@ -11,8 +11,9 @@ from ffcore.errors import ConfigError, DataError
 
 
 def tasks(
-    pending: Sequence[AnyExperiment], asked: int, wanted_device: str, data_folder: str | None
-) -> list[workers.Task]:
+    pending: Sequence[AnyExperiment], asked: int, wanted_device: str, data_folder: str | None,
+    plugins: tuple[str, ...] = (),
+) -> list[workers.Task]:  # fmt: skip
     """Training tasks, longest first; a GPU takes what can train together at once, cores take one
     each.
 
@@ -22,6 +23,7 @@ def tasks(
 
     Args:
         wanted_device: ``auto``, ``cpu`` or ``cuda``.
+        plugins: files of the experiments' plug-ins.
     """
     from ffcore import train
 
@@ -36,7 +38,7 @@ def tasks(
     # Longest first: a long task that starts last would leave the other cores idle.
     groups.sort(key=lambda group: sum(map(operations, group)), reverse=True)
     threads = max(1, workers.cores() // asked) if device == "cpu" else 1
-    return [workers.Task(tuple(g), device, data_folder, threads) for g in groups]
+    return [workers.Task(tuple(g), device, data_folder, threads, plugins) for g in groups]
 
 
 def require_data(pending: Sequence[AnyExperiment], data_folder: str | None) -> None:

@@ -1,11 +1,13 @@
 """The look that all figures share, and parts of figures: colours, names, marks, legends.
 
-Colours are Okabe and Ito's, which readers with any colour vision tell apart.
+Colours are Okabe and Ito's, which readers with any colour vision tell apart. Plug-ins are shown by
+their own names, with colours and marks that no built-in name has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -13,7 +15,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from ffcore.config import FACTORS
+from ffcore import plugins
+from ffcore.config import levels
 from ffcore.contrasts import MIXED, NOT_RUN, OWN, SHIPPED
 from ffcore.intervals import t_interval
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 PROBABILITY = {"ffa-sigmoid": "#D55E00", "sigmoid": "#0072B2", "symmetric": "#009E73"}
 ACTIVATION_MARK = {"relu": "o", "sigmoid": "s", "tanh": "^"}
+SPARE_COLOURS = ("#CC79A7", "#56B4E9", "#E69F00", "#000000")
+SPARE_MARKS = ("P", "v", "X", "h")
 NAMES = {
     "ffa-sigmoid": "FFA (sigmoid)",
     "sigmoid": "Polar-FFA, sigmoid",
@@ -74,15 +79,42 @@ def nothing(text: str, why: str = "not run") -> Figure:
 
 
 def named(value: str) -> str:
-    """A norm, an inhibition or a probability as a reader knows it; for activations see UNITS."""
+    """A norm, an inhibition or a probability as a reader knows it; for activations see
+    ``activation_name``."""
     return NAMES.get(value, value)
 
 
-def label_grid(axis: Axes, table: pd.DataFrame) -> None:
-    """Name the rows and columns of a 12 × 9 map of the grid, and part its groups."""
+def activation_name(activation: str) -> str:
+    """An activation as a reader knows it."""
+    return UNITS.get(activation, activation)
+
+
+def probability_colour(probability: str) -> str:
+    """The colour of a probability, the same in every figure."""
+    return PROBABILITY.get(probability) or _spare(SPARE_COLOURS, "probability", probability)
+
+
+def activation_mark(activation: str) -> str:
+    """The mark of an activation, the same in every figure."""
+    return ACTIVATION_MARK.get(activation) or _spare(SPARE_MARKS, "activation", activation)
+
+
+def short_lines(name: str) -> str:
+    """A name in lines for a narrow place, parted at its commas and underscores."""
+    return name.replace(", ", ",\n").replace("_", "_\n")
+
+
+def with_plugins(known: Iterable[str], factor: str, values: Iterable[str]) -> list[str]:
+    """The known values of a factor, then plug-ins among those that occur: the order of a legend."""
+    return list(dict.fromkeys([*known, *levels(factor, values)]))
+
+
+def label_grid(axis: Axes, table: pd.DataFrame) -> int:
+    """Name the rows and columns of a 12 × 9 map of the grid, and part its groups; returns how many
+    lines stand over it."""
     axis.set_xticks(
         np.arange(table.shape[1]) + 0.5,
-        [UNITS[a] for _, a in table.columns],
+        [activation_name(a) for _, a in table.columns],
         rotation=0, fontsize=8,
     )  # fmt: skip
     axis.set_yticks(
@@ -91,35 +123,37 @@ def label_grid(axis: Axes, table: pd.DataFrame) -> None:
         rotation=0, fontsize=8,
     )  # fmt: skip
     axis.set(xlabel="", ylabel="")
-    probabilities = [p for p, _ in table.columns]
+    probabilities, lines = [p for p, _ in table.columns], 1
     for probability in dict.fromkeys(probabilities):
         places = [i for i, p in enumerate(probabilities) if p == probability]
+        name = named(probability) if len(places) > 1 else short_lines(named(probability))
+        lines = max(lines, 1 + name.count("\n"))
         axis.text(
-            float(np.mean(places)) + 0.5, 1.02, named(probability), ha="center", va="bottom",
-            fontsize=9, color=PROBABILITY[probability], weight="bold",
+            float(np.mean(places)) + 0.5, 1.02, name, ha="center", va="bottom",
+            fontsize=9, color=probability_colour(probability), weight="bold",
             transform=axis.get_xaxis_transform(),
         )  # fmt: skip
         if places[0]:
             axis.axvline(places[0], color="white", lw=4)
-    for row in range(4, len(table), 4):
-        axis.axhline(row, color="white", lw=3)
+    norms = [norm for norm, _, _ in table.index]
+    for row in range(1, len(table)):
+        if norms[row] != norms[row - 1]:
+            axis.axhline(row, color="white", lw=3)
     axis.tick_params(length=0)
+    return lines
 
 
 def grid_table(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Means of a column as rows of norm, aggregation, inhibition and columns of probability,
-    activation, in the paper's order."""
+    activation, in the paper's order and plug-ins behind."""
     table = frame.pivot_table(
         index=["norm", "aggregation", "inhibition"], columns=["probability", "activation"],
         values=column, aggfunc="mean",
     )  # fmt: skip
-    order = [FACTORS[f] for f in ("norm", "aggregation", "inhibition")]
-    rows = [r for r in pd.MultiIndex.from_product(order) if r in table.index]
-    columns = [
-        c
-        for c in pd.MultiIndex.from_product([FACTORS["probability"], FACTORS["activation"]])
-        if c in table.columns
-    ]
+    rows, columns = (
+        [k for k in product(*(levels(str(f), keys.unique(f)) for f in keys.names)) if k in keys]
+        for keys in (table.index, table.columns)
+    )
     return table.loc[rows, columns]
 
 
@@ -166,3 +200,8 @@ def with_results(frame: pd.DataFrame) -> list[str]:
     """The data sets of which something was run; all where nothing was."""
     ran = frame.loc[frame["origin"] != NOT_RUN, "dataset"].unique()
     return list(ran if len(ran) else frame["dataset"].unique())
+
+
+def _spare(looks: Sequence[str], kind: str, name: str) -> str:
+    names = plugins.names(kind)
+    return looks[names.index(name) % len(looks) if name in names else -1]

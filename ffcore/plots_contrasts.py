@@ -8,11 +8,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from ffcore.config import levels
 from ffcore.contrasts import NOT_RUN, PAIRS, in_part
 from ffcore.plots import (
     DATASETS,
     PROBABILITY,
-    UNITS,
+    activation_name,
     canvas,
     legend,
     mark,
@@ -20,6 +21,8 @@ from ffcore.plots import (
     nothing,
     origin_legend,
     origin_look,
+    probability_colour,
+    short_lines,
     with_results,
 )
 from ffcore.published import BAND
@@ -87,7 +90,7 @@ def differences(
         for r in table[table["dataset"] == dataset].to_dict("records"):
             _difference(axis, place, r)
             ticks.append(place)
-            texts.append(f"{SHORT[r['second']]} − {SHORT[r['first']]}")
+            texts.append(" − ".join(SHORT.get(p, p) for p in (r["second"], r["first"])))
             place += 1
         place += 0.2
     axis.axvline(0, color="0.6", lw=1, zorder=0)
@@ -120,16 +123,19 @@ def selection(frame: pd.DataFrame, table: pd.DataFrame) -> Figure:
     draw = np.random.default_rng(0)
     for axis, dataset in zip(axes[0], datasets, strict=True):
         part = frame[(frame["dataset"] == dataset) & (frame["origin"] != NOT_RUN)]
-        kinds = [p for p in PROBABILITY if p in set(part["probability"])]
+        kinds = levels("probability", part["probability"])
         for (probability, origin, short), same in part.groupby(
             ["probability", "origin", in_part(part)]
         ):
             x = kinds.index(str(probability)) + draw.uniform(-0.28, 0.02, len(same))
             axis.plot(x, same["best"] - same["last"], "o", ms=3.5, mew=0.7, zorder=2,
                       alpha=FAINT if short else 0.75,
-                      **origin_look(str(origin), PROBABILITY[str(probability)]))  # fmt: skip
+                      **origin_look(str(origin), probability_colour(str(probability))))  # fmt: skip
         _flattered(axis, table[table["dataset"] == dataset], kinds)
-        axis.set_xticks(range(len(kinds)), [SHORT[k].replace(" ", "\n") for k in kinds])
+        axis.set_xticks(
+            range(len(kinds)),
+            [SHORT[k].replace(" ", "\n") if k in SHORT else short_lines(k) for k in kinds],
+        )
         axis.set_xlim(-0.5, len(kinds) - 0.4)
         axis.set_yscale("symlog", linthresh=0.1, linscale=0.6)
         axis.set_yticks([0, 0.1, 0.3, 1, 3, 10, 30], ["0", "0.1", "0.3", "1", "3", "10", "30"])
@@ -189,9 +195,8 @@ def _seeds(axes: Any, part: pd.DataFrame, dataset: str) -> None:
 
 
 def _short(row: dict[str, Any]) -> str:
-    norm = {"l2sq": "‖h‖₂²", "l2": "‖h‖₂", "l1": "‖h‖₁"}[row["norm"]]
     wta = ", WTA" if row["inhibition"] == "wta" else ""
-    return f"{UNITS[row['activation']]} {norm} {row['aggregation']}{wta}"
+    return f"{activation_name(row['activation'])} {named(row['norm'])} {row['aggregation']}{wta}"
 
 
 def _difference(axis: Axes, y: float, r: dict[str, Any]) -> None:
@@ -202,7 +207,7 @@ def _difference(axis: Axes, y: float, r: dict[str, Any]) -> None:
     if not r["pairs"]:
         axis.text(1.01, y, NOT_RUN, transform=end, fontsize=7.5, va="center", color="0.5")
         return
-    colour = PROBABILITY[r["second"]] if (r["first"], r["second"]) != PAIRS[2] else "0.25"
+    colour = probability_colour(r["second"]) if (r["first"], r["second"]) != PAIRS[2] else "0.25"
     if np.isfinite(r["low"]):
         axis.plot([r["low"], r["high"]], [y, y], color=colour, lw=1.6, zorder=2)
     axis.plot(r["difference"], y, "o", ms=6, zorder=3, **origin_look(r["origin"], colour))

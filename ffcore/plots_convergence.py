@@ -8,20 +8,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ffcore.config import FACTORS
+from ffcore.config import FACTORS, levels
 from ffcore.contrasts import OWN, SHIPPED, origin, pairs
 from ffcore.plots import (
     ACTIVATION_MARK,
     DATASETS,
     PROBABILITY,
-    UNITS,
+    activation_mark,
+    activation_name,
     canvas,
     legend,
     mark,
     named,
     origin_legend,
     origin_look,
+    probability_colour,
     whole_numbers,
+    with_plugins,
     with_results,
 )
 
@@ -44,26 +47,28 @@ def learning_curves(histories: pd.DataFrame) -> Figure:
             for all.
     """
     datasets = list(histories["dataset"].unique())
-    levels = [a for a in FACTORS["activation"] if a in set(histories["activation"])]
+    columns = levels("activation", histories["activation"])
+    kinds = levels("probability", histories["probability"])
     figure, axes = canvas(
-        len(datasets), len(levels), 2.7 * len(levels) + 1.8, 2.7 * len(datasets) + 0.5,
+        len(datasets), len(columns), 2.7 * len(columns) + 1.8, 2.7 * len(datasets) + 0.5,
         sharey=True, sharex="row",
     )  # fmt: skip
     origins = set()
     for row, dataset in enumerate(datasets):
         here = histories[histories["dataset"] == dataset]
         epochs = int(here["epoch"].max())
-        for axis, activation in zip(axes[row], levels, strict=True):
+        for axis, activation in zip(axes[row], columns, strict=True):
             part = here[here["activation"] == activation]
             counts = []
-            for probability in PROBABILITY:
+            for probability in kinds:
                 same = part[part["probability"] == probability]
                 if len(same):
                     origins.add(origin(same["origin"]))
                     counts.append(_band(axis, same, probability, epochs))
             many = "/".join(map(str, counts if len(set(counts)) > 1 else counts[:1])) or "none"
             axis.set_title(
-                f"{DATASETS.get(dataset, dataset)}, {UNITS[activation]}, n = {many}", fontsize=9.5
+                f"{DATASETS.get(dataset, dataset)}, {activation_name(activation)}, n = {many}",
+                fontsize=9.5,
             )
             axis.set(ylim=(0, 101))
             axis.set_xlim(left=0.5)
@@ -72,8 +77,9 @@ def learning_curves(histories: pd.DataFrame) -> Figure:
         axes[row, 0].set_ylabel("test accuracy (%)\nmedian and middle half")
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
-    there = [p for p in PROBABILITY if p in set(histories["probability"])]
-    handles = [plt.Line2D([], [], color=PROBABILITY[p], lw=1.8, label=named(p)) for p in there]
+    handles = [
+        plt.Line2D([], [], color=probability_colour(p), lw=1.8, label=named(p)) for p in kinds
+    ]
     handles += [
         plt.Line2D([], [], color="0.3", lw=1.4, ls=DASHES.get(o, BOTH), label=f"{o} results")
         for o in sorted(origins)
@@ -91,7 +97,8 @@ def paired_convergence(found: pd.DataFrame) -> Figure:
     """
     datasets = with_results(found)
     figure, axes = canvas(len(datasets), 2, 8.8, 3.5 * len(datasets) + 0.3)
-    first = FACTORS["probability"][0]
+    first, *others = with_plugins(FACTORS["probability"], "probability", found["probability"])
+    side = "Polar-FFA" if {*others} <= {*PROBABILITY} else "the other"
     shown: set[str] = set()
     never = False
     for row, dataset in enumerate(datasets):
@@ -100,30 +107,29 @@ def paired_convergence(found: pd.DataFrame) -> Figure:
             largest, draw = 0.0, np.random.default_rng(0)
             # Times are whole epochs: a little noise parts the points that would hide each other.
             noise = 0.3 / part["epochs_run"].max() if measure == "time" else 0.0
-            for second in FACTORS["probability"][1:]:
+            for second in others:
                 points = _pairs(part, first, second, measure)
                 for r in points.to_dict("records"):
                     whose = origin(np.array([r["origin_first"], r["origin_second"]]))
                     shown.add(whose)
-                    look: Any
-                    if r["learned"]:
-                        look = origin_look(whose, PROBABILITY[second])
-                        marker = ACTIVATION_MARK[r["activation"]]
-                    else:
-                        look, marker, never = {"color": PROBABILITY[second]}, "x", True
+                    colour, shape = probability_colour(second), activation_mark(r["activation"])
+                    look: Any = origin_look(whose, colour)
+                    if not r["learned"]:
+                        look, shape, never = {"color": colour}, "x", True
                     x, y = (r["first"], r["second"]) + noise * draw.uniform(-1, 1, 2)
-                    axis.plot(x, y, marker, ms=5, alpha=0.85, **look)
+                    axis.plot(x, y, shape, ms=5, alpha=0.85, **look)
                     largest = max(largest, x, y)
             largest = 1.08 * largest or 1.0
             axis.plot([0, largest], [0, largest], color="0.6", lw=1, zorder=0)
             axis.set(xlim=(-0.02 * largest, largest), ylim=(-0.02 * largest, largest),
                      aspect="equal")  # fmt: skip
             axis.set_xlabel(f"FFA: {AXES[measure]}")
-            axis.set_ylabel(f"Polar-FFA: {measure}")
+            axis.set_ylabel(f"{side}: {measure}")
             count = f"{int(part['epochs_run'].max())} epochs" if part["area"].notna().any() else ""
             axis.set_title(f"{DATASETS.get(dataset, dataset)}, {count}".rstrip(", "), fontsize=9.5)
-    handles = [mark(named(p), colour=PROBABILITY[p]) for p in FACTORS["probability"][1:]]
-    handles += [mark(f"{UNITS[a]} units", m) for a, m in ACTIVATION_MARK.items()]
+    handles = [mark(named(p), colour=probability_colour(p)) for p in others]
+    shapes = with_plugins(ACTIVATION_MARK, "activation", found["activation"])
+    handles += [mark(f"{activation_name(a)} units", activation_mark(a)) for a in shapes]
     handles += [mark("one side never learns", "x")] if never else []
     handles += origin_legend(shown)
     handles += [plt.Line2D([], [], color="0.6", lw=1, label="equal")]
@@ -135,7 +141,7 @@ def _band(axis: Axes, same: pd.DataFrame, probability: str, epochs: int) -> int:
     """One probability's median and middle half; returns how many configurations it is of."""
     curves = same.groupby(["epoch", "configuration"])["test_accuracy"].mean().unstack()
     curves = curves.reindex(range(1, epochs + 1)).ffill()
-    colour, dash = PROBABILITY[probability], DASHES.get(origin(same["origin"]), BOTH)
+    colour, dash = probability_colour(probability), DASHES.get(origin(same["origin"]), BOTH)
     low, middle, high = (curves.quantile(q, axis=1) for q in (0.25, 0.5, 0.75))
     if curves.shape[1] > 1:
         axis.fill_between(curves.index, low, high, color=colour, alpha=0.18, lw=0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ from ffcore.plots import (
     grid_table,
     label_grid,
     nothing,
+    probability_colour,
+    short_lines,
+    with_plugins,
 )
 
 if TYPE_CHECKING:
@@ -33,10 +37,13 @@ STRUCTURES = {
     "symmetric-polar": ("Symmetric Polar-FFA", "#009E73"),
     "unclear": ("no rule fits", "#999999"),
 }
+# The paper's families, and what stands for one where a factor is a plug-in.
+FAMILIES = {**STRUCTURES, "not in the paper": ("not in the paper", "#444444")}
 POLARITY = {True: ("positive", "#0072B2"), False: ("negative", "#E69F00")}
 # Paul Tol's ten muted hues with black for the tenth: digits stay apart in print and in any vision.
 CLASSES = ["#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255",
            "#AA4499", "#000000"]  # fmt: skip
+TICKS = {"ffa-sigmoid": "FFA", "sigmoid": "Polar\nsigmoid", "symmetric": "Polar\nsymmetric"}
 MEASURES = {
     "test_accuracy": "best test accuracy",
     "hoyer": "Hoyer, all latents",
@@ -50,31 +57,39 @@ MEASURES = {
 }
 
 
-def measures_strip(frame: pd.DataFrame) -> Figure:
+def measures_strip(frame: pd.DataFrame, own: Sequence[str] = ()) -> Figure:
     """The nine measures, ours and published, by probability; the bar is the median.
 
     Args:
         frame: ``probability``, the nine measures and ``published_`` ones beside; one row a network.
+        own: further measures in it, which nothing was published of.
     """
-    figure, axes = canvas(3, 3, 8.4, 6.6)
+    kinds = with_plugins(PROBABILITY, "probability", frame["probability"])
+    titles = MEASURES | {m: m.replace("_", " ") for m in own}
+    rows = math.ceil(len(titles) / 3)
+    figure, axes = canvas(rows, 3, 8.4 + 1.5 * (len(kinds) - 3), 2.2 * rows)
     draw = np.random.default_rng(0)
-    for axis, (measure, title) in zip(axes.flat, MEASURES.items(), strict=True):
-        for place, probability in enumerate(PROBABILITY):
+    for axis in axes.flat[len(titles) :]:
+        axis.set_axis_off()
+    for axis, (measure, title) in zip(axes.flat, titles.items(), strict=False):
+        for place, probability in enumerate(kinds):
             part = frame[frame["probability"] == probability]
             for shift, column, filled in ((-0.17, measure, True),
                                           (0.17, f"published_{measure}", False)):  # fmt: skip
-                values = part[column].dropna()
-                if values.empty:
+                if column not in part or (values := part[column].dropna()).empty:
                     continue
                 x = place + shift + draw.uniform(-0.1, 0.1, len(values))
-                colour = PROBABILITY[probability]
+                colour = probability_colour(probability)
                 axis.scatter(x, values, s=11, lw=0.7, alpha=0.75, edgecolors=colour,
                              facecolors=colour if filled else "none")  # fmt: skip
                 axis.hlines(values.median(), place + shift - 0.14, place + shift + 0.14,
                             color="black", lw=1.6, zorder=3)  # fmt: skip
         axis.set_title(title, fontsize=9)
-        axis.set_xticks(range(3), ["FFA", "Polar\nsigmoid", "Polar\nsymmetric"], fontsize=8)
-        axis.set_ylim(-0.04, 1.04)
+        axis.set_xticks(range(len(kinds)), [TICKS.get(k, short_lines(k)) for k in kinds],
+                        fontsize=8)  # fmt: skip
+        axis.set_xlim(-0.5, len(kinds) - 0.5)
+        if measure in MEASURES:
+            axis.set_ylim(-0.04, 1.04)
         axis.grid(axis="y", color="0.93")
         axis.set_axisbelow(True)
     handles = [

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ffcore.plots import canvas, interval, mark
-from ffcore.plots_latents import POLARITY, STRUCTURES
+from ffcore.plots_latents import FAMILIES, POLARITY
 from ffcore.plots_topology import SHORT, dots
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def activity(frame: pd.DataFrame) -> Figure:
     Args:
         frame: of ``polarity_view.networks``.
     """
-    there = [s for s in STRUCTURES if (frame["family"] == s).any()]
+    there = [s for s in FAMILIES if (frame["family"] == s).any()]
     figure, axes = canvas(2, len(there), 1.75 * len(there) + 1.0, 4.8, sharey="row")
     draw = np.random.default_rng(0)
     for row, measure in enumerate(("activity", "goodness")):
@@ -59,7 +59,7 @@ def use(frame: pd.DataFrame) -> Figure:
         frame: of ``polarity_view.networks``.
     """
     figure, axes = canvas(1, 2, 9.0, 3.5)
-    there = [s for s in STRUCTURES if (frame["family"] == s).any()]
+    there = [s for s in FAMILIES if (frame["family"] == s).any()]
     draw = np.random.default_rng(0)
     for axis, measure, title in ((axes[0, 0], "used", "units in use (share)"),
                                  (axes[0, 1], "active", "active entries (share)")):  # fmt: skip

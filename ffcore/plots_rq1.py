@@ -11,7 +11,7 @@ import pandas as pd
 import seaborn as sns
 from scipy import stats
 
-from ffcore.config import FACTORS
+from ffcore.config import levels
 from ffcore.contrasts import NOT_RUN, SHIPPED, in_part, origin
 from ffcore.plots import (
     ACTIVATION_MARK,
@@ -29,6 +29,8 @@ from ffcore.plots import (
     nothing,
     origin_legend,
     origin_look,
+    probability_colour,
+    with_plugins,
     with_results,
 )
 
@@ -144,7 +146,8 @@ def factor_means(by_norm: pd.DataFrame, by_activation: pd.DataFrame) -> Figure:
         axes[row, 0].set_ylabel("mean best test accuracy (%)")
         axes[row, 0].set_ylim(top=min(axes[row, 0].get_ylim()[1], 101))
     shown = by_norm[by_norm["dataset"].isin(datasets)]
-    handles = [mark(named(p), colour=c) for p, c in PROBABILITY.items()]
+    kinds = with_plugins(PROBABILITY, "probability", shown["probability"])
+    handles = [mark(named(p), colour=probability_colour(p)) for p in kinds]
     handles += origin_legend(shown["origin"])
     handles += [mark("published mean", "D", mfc="white", ms=5)]
     if (shown["networks"] < shown["planned"]).any():
@@ -164,9 +167,9 @@ def _map(axis: Axes, frame: pd.DataFrame, column: str, size: float) -> set[str]:
             linewidths=0.6, annot_kws={"size": size},
             cbar_kws={"label": f"{column} test accuracy (%)", "shrink": 0.8},
         )  # fmt: skip
-        label_grid(axis, table)
+        lines = label_grid(axis, table)
     axis.set_title(_title(ran, frame["dataset"].iloc[0]), fontsize=9.5, loc="left", weight="bold",
-                   pad=22)  # fmt: skip
+                   pad=10 + 12 * lines)  # fmt: skip
     used = set()
     for y, x in np.argwhere(planned.notna().to_numpy() & table.isna().to_numpy()):
         axis.add_patch(plt.Rectangle((x, y), 1, 1, **LACKING))
@@ -196,12 +199,11 @@ def _title(ran: pd.DataFrame, dataset: str) -> str:
 
 
 def _means(axis: Axes, table: pd.DataFrame, factor: str) -> None:
-    levels = [v for v in FACTORS[factor] if v in set(table[factor])]
-    kinds = [p for p in PROBABILITY if p in set(table["probability"])]
+    places, kinds = levels(factor, table[factor]), levels("probability", table["probability"])
     shifts = dict(zip(kinds, np.linspace(-0.25, 0.25, len(kinds)), strict=True))
     for r in table.to_dict("records"):
-        colour, place = PROBABILITY[r["probability"]], levels.index(r[factor])
-        place += shifts[r["probability"]]
+        colour = probability_colour(r["probability"])
+        place = places.index(r[factor]) + shifts[r["probability"]]
         if r["networks"]:
             if r["networks"] >= FEWEST:
                 axis.plot([place, place], [r["low"], r["high"]], color=colour, lw=1.2, zorder=2)
@@ -210,7 +212,7 @@ def _means(axis: Axes, table: pd.DataFrame, factor: str) -> None:
             axis.plot(place + 0.08, r["published_mean"], "D", mfc="white", ms=5, color=colour)
         if r["networks"] < r["planned"]:
             axis.plot(place + 0.08, r["published_all"], "D", mfc="white", ms=2.5, color=colour)
-    axis.set_xticks(range(len(levels)), [{**NAMES, **UNITS}[v] for v in levels])
-    axis.set_xlim(-0.5, len(levels) - 0.5)
+    axis.set_xticks(range(len(places)), [{**NAMES, **UNITS}.get(v, v) for v in places])
+    axis.set_xlim(-0.5, len(places) - 0.5)
     axis.grid(axis="y", color="0.92")
     axis.set_axisbelow(True)

@@ -9,7 +9,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ffcore.plots import ACTIVATION_MARK, NAMES, PROBABILITY, UNITS, canvas, interval, nothing
+from ffcore.config import levels
+from ffcore.plots import (
+    activation_mark,
+    activation_name,
+    canvas,
+    interval,
+    named,
+    nothing,
+    probability_colour,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,11 +41,11 @@ def deviation_over_share(found: pd.DataFrame, band: float) -> Figure:
     """
     if found.empty:
         return nothing("no configuration has every share of positive units")
-    kinds = _there(found["probability"], PROBABILITY)
-    activations = _there(found["activation"], ACTIVATION_MARK)
+    kinds = levels("probability", found["probability"])
+    activations = levels("activation", found["activation"])
     figure, axes = canvas(1, len(kinds), 4.1 * len(kinds) + 0.4, 3.7, sharey=True)
     for axis, kind in zip(axes[0], kinds, strict=True):
-        part, colour = found[found["probability"] == kind], PROBABILITY[kind]
+        part, colour = found[found["probability"] == kind], probability_colour(kind)
         table = part.pivot_table(
             index=["activation", "dataset", "configuration"], columns="positive_fraction",
             values="deviation",
@@ -44,7 +53,7 @@ def deviation_over_share(found: pd.DataFrame, band: float) -> Figure:
         axis.axhspan(-band, band, color=BAND_COLOUR, lw=0, zorder=0)
         axis.axhline(0, color="0.55", lw=0.8, zorder=1)
         for keys, row in table.iterrows():
-            mark = ACTIVATION_MARK[keys[0]]
+            mark = activation_mark(keys[0])
             axis.plot(table.columns, row, color=colour, lw=0.8, alpha=0.55, marker=mark, ms=3.8,
                       mew=0)  # fmt: skip
         mean, half = np.array([interval(table[share]) for share in table]).T
@@ -52,14 +61,14 @@ def deviation_over_share(found: pd.DataFrame, band: float) -> Figure:
                       marker="D", ms=4, zorder=4)  # fmt: skip
         inside = 100 * (part["deviation"].abs() <= band).mean()
         axis.set_title(
-            f"{NAMES[kind]}\n{inside:.0f} % of {len(part)} results within ±{band:g} points",
+            f"{named(kind)}\n{inside:.0f} % of {len(part)} results within ±{band:g} points",
             fontsize=9.5,
         )
         _shares(axis, table.columns)
     axes[0, 0].set_ylabel("accuracy − configuration's mean\n(percentage points)")
     handles: list[Any] = [
-        plt.Line2D([], [], color="0.4", lw=0.7, marker=ACTIVATION_MARK[a], ms=4, mew=0,
-                   label=f"one configuration, {UNITS[a]} units")
+        plt.Line2D([], [], color="0.4", lw=0.7, marker=activation_mark(a), ms=4, mew=0,
+                   label=f"one configuration, {activation_name(a)} units")
         for a in activations
     ]  # fmt: skip
     handles.append(plt.Line2D([], [], color="black", lw=2, marker="D", ms=4,
@@ -83,8 +92,8 @@ def deviation_spread(found: pd.DataFrame, band: float, near: float) -> Figure:
         return nothing("no configuration has every share of positive units")
     groups = [
         (kind, activation)
-        for kind in _there(found["probability"], PROBABILITY)
-        for activation in _there(found["activation"], ACTIVATION_MARK)
+        for kind in levels("probability", found["probability"])
+        for activation in levels("activation", found["activation"])
         if ((found["probability"] == kind) & (found["activation"] == activation)).any()
     ]
     figure, axes = canvas(1, 1, 7.6, 0.52 * len(groups) + 1.7)
@@ -93,10 +102,10 @@ def deviation_spread(found: pd.DataFrame, band: float, near: float) -> Figure:
     axis.axvline(0, color="0.55", lw=0.8, zorder=1)
     for place, (kind, activation) in enumerate(groups):
         part = found[(found["probability"] == kind) & (found["activation"] == activation)]
-        values, colour = part["deviation"].to_numpy(float), PROBABILITY[kind]
+        values, colour = part["deviation"].to_numpy(float), probability_colour(kind)
         full = (part["positive_fraction"] - 0.5).abs().to_numpy() <= near
         jitter = place + draw.uniform(-0.16, 0.16, len(part))
-        axis.scatter(values, jitter, s=18, marker=ACTIVATION_MARK[activation], lw=0.8, alpha=0.85,
+        axis.scatter(values, jitter, s=18, marker=activation_mark(activation), lw=0.8, alpha=0.85,
                      facecolors=[colour if f else "white" for f in full], edgecolors=colour,
                      zorder=3)  # fmt: skip
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
@@ -107,7 +116,7 @@ def deviation_spread(found: pd.DataFrame, band: float, near: float) -> Figure:
                   transform=axis.get_yaxis_transform(), va="center", fontsize=8)  # fmt: skip
     axis.text(1.01, -0.75, f"inside ±{band:g}", transform=axis.get_yaxis_transform(), fontsize=8,
               va="center", weight="bold")  # fmt: skip
-    names = [f"{NAMES[kind]}, {UNITS[activation]} units" for kind, activation in groups]
+    names = [f"{named(kind)}, {activation_name(activation)} units" for kind, activation in groups]
     axis.set_yticks(range(len(groups)), names)
     axis.set_ylim(len(groups) - 0.5, -0.6)
     axis.set_xlabel("accuracy − configuration's mean (percentage points)")
@@ -196,8 +205,8 @@ def _scale(axis: Axes, known: pd.DataFrame) -> str:
 def _panel_title(dataset: str, configuration: str, base: float) -> str:
     norm, aggregation, inhibition, activation, probability = _names(configuration)
     return (
-        f"{NAMES[probability]}\n{UNITS[activation]}, {NAMES[norm]} {aggregation}, "
-        f"{NAMES[inhibition]}\n{dataset}: {'not run' if np.isnan(base) else f'{base:.1f} %'}"
+        f"{named(probability)}\n{activation_name(activation)}, {named(norm)} {aggregation}, "
+        f"{named(inhibition)}\n{dataset}: {'not run' if np.isnan(base) else f'{base:.1f} %'}"
     )
 
 
@@ -213,7 +222,3 @@ def _shares(axis: Axes, shares: Any) -> None:
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xticks(list(shares), [f"{100 * s:g}" for s in shares])
     axis.set_xlabel("positive units (%), logit scale")
-
-
-def _there(column: pd.Series, order: Any) -> list[str]:
-    return [value for value in order if value in set(column)]

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import dendrogram
 
-from ffcore.plots import canvas, interval, mark
-from ffcore.plots_latents import STRUCTURES
+from ffcore.plots import canvas, interval, mark, nothing
+from ffcore.plots_latents import FAMILIES, STRUCTURES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,9 @@ SHORT = {
     "sigmoid-polar": "Sigmoid-prob.\nPolar-FFA",
     "symmetric-polar": "Symmetric\nPolar-FFA",
     "unclear": "no rule\nfits",
+    "not in the paper": "not in the\npaper",
 }
+NO_PROTOTYPE = "none of the prototypes of the paper's structures"
 BEFORE, AFTER = "#999999", "#0072B2"
 
 
@@ -37,6 +39,8 @@ def diagrams(frames: Mapping[str, pd.DataFrame], captions: Mapping[str, str]) ->
         frames: by structure, of ``rq2_topology.homology``.
         captions: by structure, what is shown, in two lines.
     """
+    if not frames:
+        return nothing(NO_PROTOTYPE)
     figure, axes = canvas(2, len(frames), 2.05 * len(frames) + 0.6, 4.9)
     finite = {s: f[np.isfinite(f["death"])] for s, f in frames.items()}
     every = pd.concat(list(finite.values()))
@@ -83,6 +87,8 @@ def survival(frames: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
     Args:
         frames: by view, then by structure, of ``rq2_topology.homology``.
     """
+    if not all(frames.values()):
+        return nothing(NO_PROTOTYPE)
     figure, axes = canvas(2, len(frames), 8.2, 5.6)
     for column, (view, of) in enumerate(frames.items()):
         for dimension, axis in enumerate(axes[:, column]):
@@ -141,7 +147,7 @@ def distance_map(
     for axis, column, name in ((family, "family", "paper's family"),
                                (structure, "structure", "measured")):  # fmt: skip
         for row, key in enumerate(keys):
-            colour = STRUCTURES.get(str(labels.loc[key, column]), STRUCTURES["unclear"])[1]
+            colour = FAMILIES.get(str(labels.loc[key, column]), FAMILIES["unclear"])[1]
             axis.add_patch(plt.Rectangle((0, row - 0.5), 1, 1, color=colour, lw=0))
         axis.set(xlim=(0, 1), ylim=(len(keys) - 0.5, -0.5), xticks=[], yticks=[])
         axis.text(0.5, 1.01, name, rotation=90, ha="center", va="bottom", fontsize=7,
@@ -166,6 +172,8 @@ def images(h0: np.ndarray, h1: np.ndarray, structures: list[str]) -> Figure:
         h0: [structures, 1, lifetimes], over a shared range.
         h1: [structures, births, lifetimes], over shared ranges.
     """
+    if not structures:
+        return nothing(NO_PROTOTYPE)
     figure, axes = canvas(2, len(structures), 1.9 * len(structures) + 0.8, 4.1,
                           gridspec_kw={"height_ratios": [1, 1.7]})  # fmt: skip
     top = float(h1.max()) or 1.0
@@ -281,5 +289,5 @@ def dots(
 
 
 def _patches(structures: list[str]) -> list[Any]:
-    looks = [look for structure, look in STRUCTURES.items() if structure in structures]
+    looks = [look for structure, look in FAMILIES.items() if structure in structures]
     return [plt.Rectangle((0, 0), 1, 1, color=colour, label=name) for name, colour in looks]

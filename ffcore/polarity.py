@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ffcore import published, sources
-from ffcore.config import FACTORS, Experiment, make_experiment
+from ffcore.config import FACTORS, Experiment, levels, make_experiment
 from ffcore.intervals import bootstrap_interval
 from ffcore.rq1 import NOT_RUN
 from ffcore.study import Study, as_published
@@ -196,8 +196,9 @@ def findings(frame: pd.DataFrame, study: Study) -> str:
             f"{row['near']:.0f} % of the configurations{_ends(row, 'near_')}; {expected:.0f} % "
             "would be if the share made no difference. "
         )
+        name = PROBABILITIES.get(row["probability"], row["probability"])
         lines.append(
-            f"**{PROBABILITIES[row['probability']]}**: within the band {row['within']:.0f} %"
+            f"**{name}**: within the band {row['within']:.0f} %"
             f"{_ends(row, 'within_')}. {near if expected < 100 else ''}"
             f"{_direction(row, 'inequality', 'The most unequal groups', 'equal ones')} "
             f"{_direction(row, 'tilt', 'The most positive units', 'the fewest')}"
@@ -251,9 +252,7 @@ def _fit(offset: np.ndarray, accuracy: np.ndarray) -> tuple[float, float]:
 
 def _groups(found: pd.DataFrame) -> Iterator[dict[str, str]]:
     """All, each probability, each probability and activation; in the order of FACTORS."""
-    probabilities, activations = (
-        [v for v in FACTORS[f] if v in set(found[f])] for f in ("probability", "activation")
-    )
+    probabilities, activations = (levels(f, found[f]) for f in ("probability", "activation"))
     yield {"probability": "all", "activation": "all"}
     for probability in probabilities:
         for activation in ("all", *activations):

@@ -193,7 +193,7 @@ def families(frame: pd.DataFrame) -> pd.DataFrame:
         "selectivity",
         "chance",
     )
-    order = {f: i for i, f in enumerate(taxonomy.STRUCTURES)}
+    order = {f: i for i, f in enumerate(taxonomy.FAMILIES)}
     rows = []
     for (of, group, sample), part in frame.groupby(["family", "group", "sample"], sort=False):
         row = {"family": of, "group": group, "sample": sample, "networks": len(part)}
@@ -213,7 +213,7 @@ def activity_words(frame: pd.DataFrame) -> str:
     """In how many networks each group answers to its own kind of sample more, in words, from a
     frame of ``contrasts``."""
     parts = []
-    for of in taxonomy.STRUCTURES:
+    for of in taxonomy.FAMILIES:
         for group, sign in zip(GROUPS, (1, -1), strict=True):
             values = frame[(frame["family"] == of) & (frame["group"] == group)]
             there = len(values)

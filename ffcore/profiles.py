@@ -8,17 +8,20 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ffcore import plugins
 from ffcore.config import (
     FACTORS,
     Activation,
     Aggregation,
     Experiment,
     Inhibition,
+    Measure,
     Norm,
     Probability,
     Seed,
     SparsityExperiment,
     build,
+    legal,
     make_experiment,
 )
 from ffcore.errors import ConfigError, unknown
@@ -31,11 +34,11 @@ class Grid(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     datasets: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[Seed, ...] = Field((0,), min_length=1)
-    norm: tuple[Norm, ...] = get_args(Norm)
+    norm: tuple[Norm, ...] = FACTORS["norm"]
     aggregation: tuple[Aggregation, ...] = get_args(Aggregation)
     inhibition: tuple[Inhibition, ...] = get_args(Inhibition)
-    activation: tuple[Activation, ...] = get_args(Activation)
-    probability: tuple[Probability, ...] = get_args(Probability)
+    activation: tuple[Activation, ...] = FACTORS["activation"]
+    probability: tuple[Probability, ...] = FACTORS["probability"]
     configurations: tuple[str, ...] = Field(
         (), description="such as l2-sum-none-relu-sigmoid, instead of all combinations"
     )
@@ -101,6 +104,7 @@ class Latents(BaseModel):
     distance_networks: int = Field(
         24, ge=2, description="networks whose diagrams are compared pairwise"
     )
+    measures: tuple[Measure, ...] = Field((), description="plug-ins, beside the nine measures")
 
 
 class Propositions(BaseModel):
@@ -153,6 +157,7 @@ class Profile(BaseModel):
         False, description="true only where numbers may be called the paper's"
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    plugins: tuple[str, ...] = Field((), description="files of functions of one's own")
     rq1: tuple[Grid, ...] = Field(min_length=1)
     polarity: tuple[Grid, ...] = Field((), description="appendix E: shares of positive units")
     choices: tuple[Choices, ...] = Field((), description="what the papers leave open")
@@ -306,9 +311,12 @@ def _factors(configuration: str) -> dict[str, str]:
             f"configuration {configuration!r} is not of the form {'-'.join(FACTORS)}, such as "
             "l2-sum-none-relu-sigmoid"
         )
-    for (factor, legal), value in zip(FACTORS.items(), parts, strict=True):
-        if value not in legal:
-            raise unknown(f"{factor} in configuration {configuration!r}", value, legal)
+    for factor, value in zip(FACTORS, parts, strict=True):
+        if value not in legal(factor):
+            what = f"{factor} in configuration {configuration!r}"
+            if factor in plugins.BUILT_IN:
+                raise plugins.unlisted(what, factor, value)
+            raise unknown(what, value, legal(factor))
     return dict(zip(FACTORS, parts, strict=True))
 
 

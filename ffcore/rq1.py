@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ffcore import contrasts, published
-from ffcore.config import FACTORS, Experiment, Precision
+from ffcore.config import FACTORS, Experiment, Precision, legal
+from ffcore.errors import ConfigError
 from ffcore.intervals import t_interval
 from ffcore.records import OWN, SHIPPED, Record, exact
 from ffcore.study import Study, as_published, beside_published
@@ -33,8 +34,13 @@ def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFra
         part: of the profile.
         level: cut every history to the epochs that all networks of its data set have, so that
             networks of a grid that was trained in part can be compared; ``epochs_run`` says where.
+
+    Raises:
+        ConfigError: two networks of RQ1 have the same factors, data set and seed.
     """
     planned = study.profile.networks(part)
+    if part == "rq1":
+        _require_distinct(planned)
     found = study.records(part)
     limits = _common_epochs(found) if level else {}
     frame = pd.DataFrame(
@@ -136,6 +142,19 @@ def headline(frame: pd.DataFrame, study: Study) -> str:
     )
 
 
+def _require_distinct(planned: Sequence[Experiment]) -> None:
+    """Raise ConfigError where a setting tells networks apart that RQ1 would take for one."""
+    seen: dict[tuple[Any, ...], Experiment] = {}
+    for e in planned:
+        other = seen.setdefault((e.dataset, e.configuration, e.seed), e)
+        if other != e:
+            differing = [f for f in Experiment.model_fields if getattr(e, f) != getattr(other, f)]
+            raise ConfigError(
+                f"rq1 of the profile has {e.configuration} on {e.dataset} with two values of "
+                f"{' and '.join(differing)}; vary a setting under `choices:`, which compares them"
+            )
+
+
 def _row(planned: Experiment, record: Record | None, limit: int | None) -> dict[str, Any]:
     fields = {
         k: "x".join(map(str, v)) if isinstance(v, list) else v
@@ -204,10 +223,10 @@ def means(frame: pd.DataFrame, factor: str) -> pd.DataFrame:
              "published_all": part["published_best"].mean(),
              "origin": origins.get((dataset, level, probability), "")}
         )  # fmt: skip
-    legal = {**FACTORS, "dataset": tuple(frame["dataset"].unique())}
+    order = {f: legal(f) for f in FACTORS} | {"dataset": tuple(frame["dataset"].unique())}
     found = pd.DataFrame(rows)
     return found.sort_values(
-        keys, key=lambda c: c.map(legal[str(c.name)].index), kind="stable", ignore_index=True
+        keys, key=lambda c: c.map(order[str(c.name)].index), kind="stable", ignore_index=True
     )
 
 

@@ -8,8 +8,9 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from ffcore import measures, published, taxonomy, topology
+from ffcore import measures, plugins, published, taxonomy, topology
 from ffcore.config import FACTORS
+from ffcore.errors import ConfigError
 from ffcore.intervals import bootstrap_interval, spearman, wilson
 from ffcore.records import OWN
 from ffcore.store import Run
@@ -27,6 +28,7 @@ PROTOTYPES = {
     "symmetric-polar": "l2sq-mean-none-relu-symmetric",
 }
 UNCLEAR = "unclear"  # no structure's rules are fulfilled
+JUDGED = ("structure", "margin", "family", "stated")
 NINE = ("test_accuracy", "hoyer", "hoyer_nonzero", "hoyer_positive", "neural_usage_hoyer",
         "neural_usage_fraction", "separability", "convergence_area",
         "convergence_time")  # fmt: skip
@@ -73,8 +75,20 @@ def _latents(study: Study, run: Run, seed: int) -> Latents:
 
 def latent_measures(study: Study) -> pd.DataFrame:
     """One row a network: factors, ``origin`` (``own`` or ``shipped``), whether it was trained for
-    all planned epochs (``whole``), the nine measures, and the published ones beside."""
+    all planned epochs (``whole``), the nine measures, plug-ins that the profile names (NaN of
+    shipped networks), and the published ones beside.
+
+    Raises:
+        ConfigError: a plug-in has the name of another column, fails or gives no number.
+    """
     frame = _every(study, nine, "measure")
+    if own := own_names(study):
+        if taken := {*frame, *taxonomy.OBSERVABLES, *JUDGED, "last"}.intersection(own):
+            raise ConfigError(f"measure {min(taken)!r} has the name of a column; choose another")
+        found = {r.experiment.key: own_measures(study, r).iloc[0] for r in study.networks}
+        frame = frame.assign(
+            **{m: [found[k][m] if k in found else np.nan for k in frame["key"]] for m in own}
+        )
     theirs = published.latent_measures()
     names = [c for c in theirs if c not in (*FACTORS, "dataset")]
     return beside_published(frame, theirs.rename(columns={c: f"published_{c}" for c in names}))
@@ -87,6 +101,11 @@ def shareable(study: Study, run: Run) -> pd.DataFrame:
     row = {f"{kind}_{c}": found[kind][c].iloc[0] for kind, names in SHIPPED.items() for c in names}
     size = {"images": study.profile.rq2.images, "points": study.profile.rq2.neighbour_points}
     return pd.DataFrame([{"key": run.experiment.key, **row, **size}])
+
+
+def own_names(study: Study) -> list[str]:
+    """The plug-in measures that the profile names; those that are built in are shown anyway."""
+    return [m for m in dict.fromkeys(study.profile.rq2.measures) if m not in NINE]
 
 
 def rank_agreement(frame: pd.DataFrame) -> pd.DataFrame:
@@ -145,18 +164,19 @@ def judged(frame: pd.DataFrame) -> pd.DataFrame:
         family = taxonomy.family(**{f: row[f] for f in FACTORS})
         rows.append({"structure": decision.structure or UNCLEAR, "margin": decision.margin,
                      "family": family.structure, "stated": family.stated})  # fmt: skip
-    found = pd.DataFrame(
-        rows, index=frame.index, columns=["structure", "margin", "family", "stated"]
-    )
+    found = pd.DataFrame(rows, index=frame.index, columns=list(JUDGED))
     return pd.concat([frame.drop(columns=[*taxonomy.OBSERVABLES]), found,
                       frame[[*taxonomy.OBSERVABLES]]], axis=1)  # fmt: skip
 
 
 def agreement(frame: pd.DataFrame) -> pd.DataFrame:
     """Confusion of the assignment by family (rows) with the measured structure (columns), in
-    networks; families that the paper states apart from those that are our reading of it."""
-    names = [*taxonomy.STRUCTURES, UNCLEAR]
-    by = np.where(frame["stated"], "stated by the paper", "our reading")
+    networks; families that the paper states apart from those that are our reading of it, and from
+    networks with plug-ins, which have none."""
+    names = [*taxonomy.STRUCTURES, UNCLEAR, taxonomy.NO_FAMILY]
+    known = frame["family"] != taxonomy.NO_FAMILY
+    by = np.where(frame["stated"], "stated by the paper",
+                  np.where(known, "our reading", "not in the paper"))  # fmt: skip
     table = pd.crosstab([by, frame["family"]], frame["structure"], rownames=["source", "family"])
     columns = [n for n in names if n in table.columns]
     order = {n: i for i, n in enumerate(names)}
@@ -169,8 +189,11 @@ def agreement(frame: pd.DataFrame) -> pd.DataFrame:
 def agreement_rate(frame: pd.DataFrame) -> str:
     """How often the measured structure is the family, in words, with 95 % Wilson intervals."""
     parts = []
+    known = frame[frame["family"] != taxonomy.NO_FAMILY]
+    if known.empty:
+        return "No network here has a family: each has a plug-in among its factors."
     for stated, what in ((True, "that the paper states"), (False, "of our reading")):
-        part = frame[frame["stated"] == stated]
+        part = known[known["stated"] == stated]
         if part.empty:
             continue
         hits = int((part["structure"] == part["family"]).sum())
@@ -289,6 +312,22 @@ def nine(study: Study, run: Run) -> pd.DataFrame:
     return study.cached("measures", inputs, compute, run)
 
 
+def own_measures(study: Study, run: Run) -> pd.DataFrame:
+    """Key and the profile's plug-in measures of one network."""
+    names = own_names(study)
+
+    def compute() -> pd.DataFrame:
+        found = latents(study, run)
+        values = {m: plugins.call("measure", m, found.values, found.positive) for m in names}
+        return pd.DataFrame(
+            [{"key": run.experiment.key} | {m: _number(m, values[m]) for m in names}]
+        )
+
+    inputs = {"measures": plugins.digest_table(("measure", m) for m in names),
+              "images": study.profile.rq2.images}  # fmt: skip
+    return study.cached("own-measures", inputs, compute, run)
+
+
 def seen(study: Study, run: Run, seed: int = 0) -> pd.DataFrame:
     """Identity and observables of one network, on a sample of latents drawn with ``seed``."""
     points = study.profile.rq2.neighbour_points
@@ -304,6 +343,13 @@ def seen(study: Study, run: Run, seed: int = 0) -> pd.DataFrame:
 
     inputs = {"points": points, "images": study.profile.rq2.images, "seed": seed}
     return study.cached("observables", inputs, compute, run)
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ConfigError(f"measure {name!r} gave {value!r:.60}; expected a number") from None
 
 
 def _every(study: Study, compute: Callable[[Study, Run], pd.DataFrame], kind: str) -> pd.DataFrame:

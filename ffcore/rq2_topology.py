@@ -12,7 +12,7 @@ from ffcore import distances, measures, rq2, taxonomy, topology
 from ffcore.config import FACTORS
 from ffcore.intervals import holm
 from ffcore.store import WEIGHTS, Run
-from ffcore.study import Study, identity, network
+from ffcore.study import Study, content, identity, network
 
 VIEWS = {
     "raw": "latents as they are, in units of the network's root mean square length",
@@ -36,7 +36,7 @@ def chosen(study: Study) -> list[Run]:
     first = network(study.networks[0]).dataset
     there = {network(r).configuration: r for r in reversed(study.networks)
              if network(r).dataset == first}  # fmt: skip
-    strata: dict[str, list[str]] = {s: [] for s in taxonomy.STRUCTURES}
+    strata: dict[str, list[str]] = {s: [] for s in taxonomy.FAMILIES}
     for name, run in sorted(there.items()):
         e = network(run)
         family = taxonomy.family(**{f: getattr(e, f) for f in FACTORS}).structure
@@ -181,9 +181,8 @@ def between(study: Study, view: str, dimension: int) -> pd.DataFrame:
         return pd.concat(frames, ignore_index=True)
 
     size = study.profile.rq2
-    files = [[r.experiment.key, {n: f["sha256"] for n, f in r.files.items()}] for r in runs]
-    inputs = {"runs": files, "points": (size.h0_points, size.h1_points), "images": size.images,
-              "part": (view, dimension)}  # fmt: skip
+    inputs = {"runs": [content(r) for r in runs], "points": (size.h0_points, size.h1_points),
+              "images": size.images, "part": (view, dimension)}  # fmt: skip
     return study.cached("pairwise", inputs, compute)
 
 
@@ -199,7 +198,8 @@ def agreement(study: Study) -> pd.DataFrame:
     """How far clusters by topological distance are the taxonomy's structures.
 
     Each dendrogram is cut into as many clusters as there are structures (or families) among the
-    chosen networks; networks that fit no rule are left out of the comparison with structures.
+    chosen networks; networks that fit no rule are left out of the comparison with structures, and
+    those with plug-ins out of that with families.
 
     Returns:
         ``against`` (of TAXONOMIES), ``view``, ``homology``, ``comparison``, ``networks``,
@@ -214,7 +214,7 @@ def agreement(study: Study) -> pd.DataFrame:
         ):
             d = table(pairs, view, homology_, comparison)
             label = labels.loc[d.index, against].to_numpy()
-            known = label != rq2.UNCLEAR
+            known = ~np.isin(label, [rq2.UNCLEAR, taxonomy.NO_FAMILY])
             row = {"against": against, "view": view, "homology": homology_,
                    "comparison": comparison, "networks": int(known.sum()),
                    "clusters": len(set(label[known])), "rand_index": np.nan,
@@ -244,5 +244,7 @@ def filter_effect(frame: pd.DataFrame) -> pd.DataFrame:
 
 def sources(runs: Sequence[Run]) -> str:
     """Whose results a figure of these networks shows, such as "24 own (8 epochs)"."""
+    if not runs:
+        return "none"
     epochs = sorted({int(r.summary["epochs"]) for r in runs})
     return f"{len(runs)} own ({', '.join(map(str, epochs))} epochs)"

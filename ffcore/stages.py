@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffcore import catalogue, digests, doing, planning, records, workers
+from ffcore import catalogue, digests, doing, planning, plugins, records, workers
 from ffcore.config import AnyExperiment, Experiment
 from ffcore.console import duration, job, say, stop_if_interrupted
 from ffcore.definitions import Definitions, definitions
@@ -107,7 +107,8 @@ class Pipeline:
             return 0
         planning.require_data(pending, self.data_folder)
         self.store.sweep()
-        tasks = planning.tasks(pending, len(experiments), self.profile.device, self.data_folder)
+        tasks = planning.tasks(pending, len(experiments), self.profile.device, self.data_folder,
+                               self.profile.plugins)  # fmt: skip
         began = time.monotonic()
         with self._storing(len(pending), len(tasks)) as (tell, keep):
             for outcome in workers.run_tasks(
@@ -210,11 +211,14 @@ class Pipeline:
                 source = {"notebook": digests.notebook_digest(path)}
                 used = self.code.of_notebook(path)
             self._fixed[name] = {
-                "profile": self.profile.model_dump(mode="json", exclude={"source"}),
+                # Without the paths of this machine; what plug-ins do stands for their files.
+                "profile": self.profile.model_dump(mode="json", exclude={"source", "plugins"}),
                 **source,
                 "code": used,
                 "packages": digests.package_versions(NOTEBOOK_PACKAGES),
             }
+            if own := plugins.of_files(self.profile.plugins):
+                self._fixed[name]["plugins"] = plugins.digest_table(own)
         return self._fixed[name]
 
     def needed(self, name: str) -> list[AnyExperiment]:

@@ -117,6 +117,8 @@ def disagreeing(frame: pd.DataFrame, keys: Sequence[str]) -> tuple[dict[str, str
 
 def disagreements(frame: pd.DataFrame) -> str:
     """Why stated networks of ``rq2.structures`` differ from the paper: counts of each kind."""
+    if not frame["stated"].any():
+        return "The paper states the family of no network here."
     off = frame[frame["stated"] & (frame["structure"] != frame["family"])]
     if off.empty:
         return "Every network whose family the paper states has that structure."

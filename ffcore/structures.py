@@ -81,7 +81,8 @@ def agreement(frame: pd.DataFrame) -> pd.DataFrame:
                 rows.append({"dataset": dataset, "role": role, "learned": name,
                              "networks": len(some), "agree": hits, "share": hits / len(some),
                              "low": low, "high": high})  # fmt: skip
-    return pd.DataFrame(rows)
+    columns = ["dataset", "role", "learned", "networks", "agree", "share", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def learned(frame: pd.DataFrame) -> np.ndarray:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from ffcore import data, digests, own_data, published, records, shipped, shipped_studies, sources
+from ffcore import (
+    data,
+    digests,
+    own_data,
+    plugins,
+    published,
+    records,
+    shipped,
+    shipped_studies,
+    sources,
+)
 from ffcore.config import FACTORS, Experiment, SparsityExperiment
 from ffcore.definitions import Definitions, definitions
 from ffcore.errors import ConfigError, StoreError, unknown
@@ -51,7 +61,8 @@ def read_profile(
     is read and named by its content, see ``own_data``.
 
     Raises:
-        ConfigError: no such profile, not YAML, or an illegal key or value in it.
+        ConfigError: no such profile, not YAML, an illegal key or value in it, or a plug-in file of
+            its that fails.
         DataError: a path with no sound data set, or a user's own data set that is not known here.
     """
     folder = (root or project_root()) / "profiles"
@@ -66,6 +77,7 @@ def read_profile(
         words = " ".join(str(error).split())
         raise ConfigError(f"profile {path} is not valid YAML: {words}") from None
     source = path.stem if path.parent == folder else str(path.resolve())
+    values = plugins.load_listed(values, path.parent)
     values, changes = _named(values, path.parent), _named(dict(changes or {}), Path())
     limits = None
     if chosen := changes.get("dataset"):
@@ -229,10 +241,7 @@ class Study:
             self._needed[root] = digests.digest(self._code.reached(root, leave=[__name__]))
         given = {
             **inputs,
-            # The key, too: networks that never learn have the same files and other factors.
-            "run": [run.experiment.key, {n: f["sha256"] for n, f in run.files.items()}]
-            if run
-            else None,
+            "run": content(run) if run else None,
             "code": self._needed[root],
         }
         if self._asked is not None:
@@ -290,6 +299,14 @@ def identity(trained: Run | Record) -> dict[str, Any]:
     return {**named, **about, **factors}
 
 
+def content(run: Run) -> list[Any]:
+    """What a network's latents follow from: its key, for networks that never learn have the same
+    files and other factors; its files; and its plug-ins, where it has any."""
+    own = plugins.digest_table(network(run).plugins.items())
+    files = {name: facts["sha256"] for name, facts in run.files.items()}
+    return [run.experiment.key, files, *([own] if own else [])]
+
+
 def network(trained: Run | Record) -> Experiment:
     """The experiment of a run, or of what stands for one, that is a network."""
     if not isinstance(trained.experiment, Experiment):
@@ -300,6 +317,8 @@ def network(trained: Run | Record) -> Experiment:
 def as_published(experiment: Experiment) -> bool:
     """Whether a network trained under the published conditions: beside data set, factors, seed
     and number format, nothing differs from the paper's settings."""
+    if experiment.plugins:
+        return False
     extra = set(experiment.settings) - {*FACTORS, "dataset", "seed", "precision"}
     if experiment.dataset == "cifar-10":
         paper = {"epochs": 100, "patience": 10, "widths": (2000, 2000)}

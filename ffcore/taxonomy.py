@@ -16,11 +16,14 @@ from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 
+from ffcore.config import FACTORS, legal
 from ffcore.errors import ConfigError, unknown
 
 Floats = NDArray[np.floating[Any]]
 
 STRUCTURES = ("original", "sigmoid-activated", "perturbation", "sigmoid-polar", "symmetric-polar")
+NO_FAMILY = "not in the paper"  # of a network with a plug-in among its factors
+FAMILIES = (*STRUCTURES, NO_FAMILY)
 NEAR_ZERO = 0.1  # a negative is near zero up to this share of the positives' median norm
 ASLEEP = 0.05  # variance by labels over that by images in a layer that tells no labels apart
 ACTIVE = 0.05  # a unit is active above this share of the sample's largest activation
@@ -30,15 +33,10 @@ OBSERVABLES = (
     "same_image_purity", "pair_purity", "class_purity", "h0_image_gap", "separability",
     "separability_gain", "active_share", "activity_floor", "positive_spread", "class_direction",
 )  # fmt: skip
-LEGAL = {
-    "activation": ("relu", "sigmoid", "tanh"), "norm": ("l2sq", "l2", "l1"),
-    "aggregation": ("sum", "mean"), "inhibition": ("none", "wta"),
-    "probability": ("ffa-sigmoid", "sigmoid", "symmetric"),
-}  # fmt: skip
 
 
 class Family(NamedTuple):
-    """The paper's structure of a configuration, and whether the paper states it."""
+    """The paper's structure of a configuration, or NO_FAMILY, and whether the paper states it."""
 
     structure: str
     stated: bool
@@ -114,18 +112,21 @@ def family(
 
     Stated: both Polar probabilities with any activation and norm; FFA with the sigmoid activation;
     ReLU FFA with l1 and WTA (original) and with l2sq, sum and no WTA (perturbation). On the other
-    FFA networks with ReLU or tanh the paper is silent; we read them as original. Raises ConfigError
-    for an unknown factor.
+    FFA networks with ReLU or tanh the paper is silent; we read them as original. Plug-ins have
+    NO_FAMILY. Raises ConfigError for an unknown factor.
     """
-    given = (activation, norm, aggregation, inhibition, probability)
-    for (factor, legal), value in zip(LEGAL.items(), given, strict=True):
-        if value not in legal:
-            raise unknown(factor, value, legal)
+    given = {"activation": activation, "norm": norm, "aggregation": aggregation,
+             "inhibition": inhibition, "probability": probability}  # fmt: skip
+    for factor, value in given.items():
+        if value not in legal(factor):
+            raise unknown(factor, value, legal(factor))
+    if any(value not in FACTORS[factor] for factor, value in given.items()):
+        return Family(NO_FAMILY, False)
     if probability != "ffa-sigmoid":
         return Family(_Y if probability == "symmetric" else _S, True)
     if activation == "sigmoid":
         return Family(_A, True)
-    if given[:4] == ("relu", "l2sq", "sum", "none"):
+    if (activation, norm, aggregation, inhibition) == ("relu", "l2sq", "sum", "none"):
         return Family(_P, True)
     return Family(_O, (activation, norm, inhibition) == ("relu", "l1", "wta"))
 

@@ -16,6 +16,8 @@ from ffcore.rq2_topology import TAXONOMIES, diagram
 def prototypes(frames: Mapping[str, pd.DataFrame]) -> str:
     """How alike the gaps between neighbouring components are in each prototype, from frames of
     ``rq2_topology.homology`` by structure."""
+    if not frames:
+        return "None of the prototypes was trained."
     parts = []
     for structure, pairs in frames.items():
         length = topology.lifetimes(diagram(pairs, 0))

@@ -11,7 +11,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from ffcore import data, labels
+from ffcore import data, labels, trial
 from ffcore.config import Experiment
 from ffcore.errors import ConfigError
 from ffcore.network import KIND, SHARED, Block
@@ -92,7 +92,8 @@ def train(
             ``plan`` decides.
 
     Raises:
-        ConfigError: an experiment of another data set, or a precision that the device lacks.
+        ConfigError: an experiment of another data set, a precision that the device lacks, or a
+            plug-in that does not do what its kind must.
     """
     device = torch.device(device)
     for e in experiments:
@@ -100,6 +101,7 @@ def train(
             raise ConfigError(f"{e.name} is of {e.dataset}, not of {dataset.name}")
         if e.precision == "tf32" and device.type != "cuda":
             raise ConfigError(f"precision tf32 needs CUDA; the device is {device}; choose fp32")
+        trial.check(e)
     groups = plan(experiments, torch.device("cuda") if together else device)
     prepared: tuple[object, Prepared] | None = None
     done = 0
@@ -305,7 +307,8 @@ def _shared(experiment: Experiment) -> tuple[str, ...]:
 
 
 def _kind(experiment: Experiment) -> tuple[str, ...]:
-    return tuple(str(getattr(experiment, field)) for field in KIND)
+    own = experiment.plugins.get("probability", "")
+    return (*(str(getattr(experiment, field)) for field in KIND), own)
 
 
 def _reporter(

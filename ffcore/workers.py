@@ -18,7 +18,7 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
-from ffcore import digests
+from ffcore import digests, plugins
 from ffcore.config import Experiment, SparsityExperiment
 from ffcore.definitions import Definitions, definitions
 
@@ -40,12 +40,14 @@ POLL = 0.2  # seconds between looks at the workers' messages
 
 @dataclass(frozen=True)
 class Task:
-    """Experiments of one data set that train together, and where and how."""
+    """Experiments of one data set that train together, and where and how; ``plugins`` are the files
+    that a process loads first."""
 
     experiments: tuple[Experiment | SparsityExperiment, ...]
     device: str = "cpu"
     data_folder: str | None = None
     threads: int = 1
+    plugins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,19 @@ class Note:
 def expected(
     experiment: Experiment | SparsityExperiment, code: Definitions | None = None
 ) -> dict[str, Any]:
-    """The entries of a run's provenance that must be equal now for the run to be up to date.
+    """The entries of a run's provenance that must be equal now for the run to be up to date: code,
+    data, and plug-ins where it has any.
 
     Args:
         code: of the package, where it is at hand.
     """
     from ffcore import data
 
+    own = experiment.plugins if isinstance(experiment, Experiment) else {}
     return {
         "code": _training_code(experiment.kind, code or _code()),
         "data": data.fingerprint(experiment.dataset)[:16],
+        **({"plugins": plugins.digest_table(own.items())} if own else {}),
     }
 
 
@@ -96,6 +101,8 @@ def perform(task: Task, tell: Callable[[Note], None] | None = None) -> list[Outc
     import torch
 
     tell = tell or _tell
+    for file in task.plugins:
+        plugins.load(file)
     before = torch.get_num_threads()
     torch.set_num_threads(task.threads)
     try:

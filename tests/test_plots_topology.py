@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ffcore import distances, plots_polarity_view, plots_topology, rq2_topology
+from ffcore import (
+    distances,
+    plots_polarity_view,
+    plots_topology,
+    rq2_topology,
+    topology_words,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +45,16 @@ def test_survival_curves_start_at_one_and_end_at_the_longest_bar(frames):
     length = rq2_topology.diagram(frames["original"], 0)[:, 1]
     assert lines[0].get_xdata().max() == pytest.approx(length.max())
     assert max(lines[0].get_ydata()) == 1
+
+
+def test_without_a_prototype_figures_and_words_say_so():
+    """As in a profile of variants of one's own alone."""
+    none = distances.images([])
+    figures = [plots_topology.diagrams({}, {}), plots_topology.survival({"raw": {}, "unit": {}}),
+               plots_topology.images(none, none, [])]  # fmt: skip
+    for figure in figures:
+        assert "none of the prototypes" in figure.axes[0].texts[0].get_text()
+    assert topology_words.prototypes({}) == "None of the prototypes was trained."
 
 
 def test_a_map_orders_rows_columns_and_strips_by_the_dendrogram():
