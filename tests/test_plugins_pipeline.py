@@ -77,7 +77,7 @@ def test_tables_of_rq1_and_rq2_name_the_plug_ins(made):
     )
     assert rows["last"].notna().all() and len(rows) == 9
     own = rows["configuration"].str.contains("l4|leaky|squared_share")
-    assert own.sum() == 7 and set(rows[own]["verdict"]) == {"not comparable"}
+    assert own.sum() == 7 and set(rows[own]["verdict"]) == {"nothing published"}
     assert set(table(made, "rq1_means_by_norm")["norm"]) == {"l2", "l1", "l4"}
     pairs = table(made, "rq1_comparisons")
     assert {("symmetric", "squared_share")} == set(
