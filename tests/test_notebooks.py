@@ -52,15 +52,17 @@ def alive(pid):
     return "Z (zombie)" not in Path(f"/proc/{pid}/status").read_text()
 
 
-def kernel_files():
-    return set(Path(tempfile.gettempdir()).glob("ff-*/k.json"))
-
-
-STALE = kernel_files()  # of processes that were killed earlier, or that run now
+@pytest.fixture(autouse=True)
+def own_temporary_folder(monkeypatch, tmp_path):
+    """Kernels of other processes leave and take their files elsewhere; the path must be short."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
 
 
 def no_kernel_files_left():
-    return kernel_files() <= STALE
+    return not list(Path(tempfile.gettempdir()).glob("ff-*/k.json"))
 
 
 @pytest.fixture(scope="module")
