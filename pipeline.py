@@ -577,13 +577,13 @@ def _planned(steps: list[Step]) -> None:
     for step in steps:
         print(step)
     known = [step.seconds for step in steps if step.seconds is not None]
+    new = len(steps) - len(known)
     if not steps:
         print("nothing to do")
-    elif len(steps) > 1:
-        rest = (
-            "" if len(known) == len(steps) else f", and {len(steps) - len(known)} never done here"
+    elif len(steps) > 1 and known:
+        print(
+            f"in all: about {duration(sum(known))}{f', and {new} never done here' if new else ''}"
         )
-        print(f"in all: about {duration(sum(known))}{rest}")
 
 
 def _when(path: Path) -> str:

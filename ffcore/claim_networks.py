@@ -110,15 +110,20 @@ def spread(material: Material, first: str, second: Sequence[str]) -> Iterator[Me
                        _apart(part))  # fmt: skip
 
 
-def seed_spread(material: Material, first: str, second: Sequence[str]) -> Iterator[Measured]:
+def seed_spread(
+    material: Material, first: str, second: Sequence[str], least: int
+) -> Iterator[Measured]:
     """Standard deviation of last accuracy over seeds: mean over the configurations of some
-    probabilities minus that of one."""
+    probabilities minus that of one; over those with ``least`` seeds, where both sides have such."""
     ran = material.frame[~contrasts.in_part(material.frame)].dropna(subset=["last"])
     groups = ran.groupby(["dataset", "configuration", "probability"], sort=False)["last"]
     found = groups.agg(["std", "size"]).reset_index()
     found = found[found["size"] > 1]
     theirs = published.ten_seeds().groupby("probability")["last_std"].mean()
     for dataset, part in found.groupby("dataset", sort=False):
+        many = part[part["size"] >= least]
+        if {first} <= set(many["probability"]) and set(second) & set(many["probability"]):
+            part = many
         sides = [part.loc[part["probability"].isin(names), "std"].to_numpy()
                  for names in ([first], second)]  # fmt: skip
         if not all(len(side) for side in sides):

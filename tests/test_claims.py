@@ -143,6 +143,8 @@ def test_stability_compares_spreads_over_seeds_of_single_configurations():
     claim = LEDGER["stability_over_seeds"]
     measured = one("seed_spread", material(frame(*rows)), **claim.arguments)
     assert measured.seeds == 5 and measured.value < -2
+    few = [network("l1-sum-none-relu-ffa-sigmoid", 90 + 9 * s, seed=s) for s in range(3)]
+    assert one("seed_spread", material(frame(*rows, *few)), **claim.arguments) == measured
     assert claims.judge(claim, measured) == claims.NOISE  # two configurations a side are few
 
 
