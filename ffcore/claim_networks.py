@@ -211,7 +211,7 @@ def _paired(
         part = part[part["probability"].isin([first, second])]
         theirs = row["published_difference"]
         yield Measured(row["dataset"], row["difference"], row["low"], row["high"], _seeds(part),
-                       f"{row['pairs']} pairs of configurations",
+                       f"{row['pairs']} pair{'s' * (row['pairs'] != 1)} of configurations",
                        "" if np.isnan(theirs) else f"{theirs:+{digits}}", _apart(part))  # fmt: skip
 
 

@@ -50,7 +50,8 @@ def theorem_1(material: Material) -> Iterator[Measured]:
         apart = "" if name == "mnist" else f"on {name}"
         seeds = part["setup"].str.extract(r"seed (\d+)")[0].nunique()
         yield Measured(name, worst["finite_width"], worst["low"], worst["high"], seeds,
-                       f"{worst['data']:,} images, {len(part)} layers", "99.98", apart)  # fmt: skip
+                       f"{worst['data']:,} images, {len(part)} layer{'s' * (len(part) != 1)}",
+                       "99.98", apart)  # fmt: skip
 
 
 def theorem_2(material: Material, side: str) -> Iterator[Measured]:

@@ -200,7 +200,7 @@ def measured(row: Mapping[str, Any]) -> str:
     if math.isnan(row["value"]):
         return "–"
     digits = ".3g" if max(abs(row["value"]), abs(row["high"])) < 1 else ".1f"
-    digits = ".3f" if 99.9 < row["value"] < 100.1 else digits
+    digits = ".3f" if 99.9 < row["value"] < 100.1 and row["low"] > 99 else digits
     text = f"{row['value']:{digits}}"
     if math.isnan(row["low"]) or row["low"] == row["high"]:
         return text
