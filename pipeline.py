@@ -499,7 +499,7 @@ def clean(
         )
     from ffcore.catalogue import catalogue
 
-    parts = ["work", "cache", "failed", ".doit.json"]
+    parts = ["work", "cache", "failed", "checkpoints", ".doit.json"]
     parts += ["runs", "reports", "diffs", "runs.parquet"] if everything else []
     doomed = [p for p in (results / part for part in parts) if p.exists() or p.is_symlink()]
     named = [name for info in catalogue(ROOT / "notebooks") for name in info.figures]

@@ -101,7 +101,7 @@ class Block:
             else:
                 self._gradient(self.layers[depth][0], delta, inputs)
             self.optimisers[depth].step()
-            self._refresh(depth)
+            self.refresh(depth)
             if early is not None:
                 inputs = early
             elif not last:
@@ -190,7 +190,7 @@ class Block:
         for depth in range(1, len(self.layers)):
             self.layers[depth][0][member] = weights[f"layer{depth + 1}"].to(self.device)
         for depth in range(len(self.layers)):
-            self._refresh(depth)
+            self.refresh(depth)
 
     def keep(self, members: Sequence[int]) -> None:
         """Drop the other networks; the state of the optimisers goes along."""
@@ -223,7 +223,7 @@ class Block:
         self.factors = [layer[0].to(self.number) for layer in self.layers]
         self._space.clear()
 
-    def _refresh(self, depth: int) -> None:
+    def refresh(self, depth: int) -> None:
         """Bring the products' copy of a layer's weights up to date; in fp32 it is no copy."""
         if self.factors[depth] is not self.layers[depth][0]:
             self.factors[depth].copy_(self.layers[depth][0])

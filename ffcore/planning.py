@@ -12,7 +12,7 @@ from ffcore.errors import ConfigError, DataError
 
 def tasks(
     pending: Sequence[AnyExperiment], asked: int, wanted_device: str, data_folder: str | None,
-    plugins: tuple[str, ...] = (),
+    plugins: tuple[str, ...] = (), checkpoints: str | None = None,
 ) -> list[workers.Task]:  # fmt: skip
     """Training tasks, longest first; a GPU takes what can train together at once, cores take one
     each.
@@ -24,6 +24,7 @@ def tasks(
     Args:
         wanted_device: ``auto``, ``cpu`` or ``cuda``.
         plugins: files of the experiments' plug-ins.
+        checkpoints: folder from which long trainings go on.
     """
     from ffcore import train
 
@@ -38,7 +39,9 @@ def tasks(
     # Longest first: a long task that starts last would leave the other cores idle.
     groups.sort(key=lambda group: sum(map(operations, group)), reverse=True)
     threads = max(1, workers.cores() // asked) if device == "cpu" else 1
-    return [workers.Task(tuple(g), device, data_folder, threads, plugins) for g in groups]
+    return [
+        workers.Task(tuple(g), device, data_folder, threads, plugins, checkpoints) for g in groups
+    ]
 
 
 def require_data(pending: Sequence[AnyExperiment], data_folder: str | None) -> None:

@@ -107,8 +107,12 @@ class Pipeline:
             return 0
         planning.require_data(pending, self.data_folder)
         self.store.sweep()
-        tasks = planning.tasks(pending, len(experiments), self.profile.device, self.data_folder,
-                               self.profile.plugins)  # fmt: skip
+        tasks = planning.tasks(
+            pending, len(experiments), self.profile.device, self.data_folder,
+            self.profile.plugins, str(self.store.checkpoints),
+        )  # fmt: skip
+        from ffcore import checkpoints
+
         began = time.monotonic()
         with self._storing(len(pending), len(tasks)) as (tell, keep):
             for outcome in workers.run_tasks(
@@ -116,6 +120,7 @@ class Pipeline:
             ):
                 keep(outcome)
         self.store.consolidate()
+        checkpoints.remove_done(self.store.checkpoints, {e.key for e in pending})
         say(f"trained {len(pending)} in {duration(time.monotonic() - began)}")
         return len(pending)
 

@@ -89,6 +89,8 @@ class Store:
         self.runs = self.results / "runs"
         # What is remembered of the package's code, see definitions.definitions.
         self.definitions = self.results / "cache" / "definitions.json"
+        # Of trainings that were stopped; each goes once its networks are stored.
+        self.checkpoints = self.results / "checkpoints"
         self._remembered = Remembered(self.runs / ".verified.json")
         self._read: dict[str, tuple[tuple[int, int], Run]] = {}
 

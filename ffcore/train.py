@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ffcore import data, labels, trial
+from ffcore.checkpoints import Checkpoint
 from ffcore.config import Experiment
 from ffcore.errors import ConfigError
 from ffcore.network import KIND, SHARED, Block
@@ -82,6 +83,7 @@ def train(
     device: str | torch.device = "cpu",
     progress: Callable[[Progress], None] | None = None,
     together: bool | None = None,
+    checkpoint: Callable[[Sequence[Experiment]], Checkpoint | None] | None = None,
 ) -> Iterator[Result]:
     """Train networks of one data set and yield each as its group finishes.
 
@@ -90,6 +92,7 @@ def train(
         progress: called after every epoch of a group.
         together: train all networks that share SHARED as one group also on the CPU; by default
             ``plan`` decides.
+        checkpoint: the file of a group that trains together, from which it goes on.
 
     Raises:
         ConfigError: an experiment of another data set, a precision that the device lacks, or a
@@ -111,7 +114,8 @@ def train(
         if prepared is None or prepared[0] != wanted:
             prepared = (wanted, prepare(dataset, first, device))
         report = _reporter(progress, done, len(experiments))
-        yield from _train_group(group, prepared[1], device, report)
+        kept = checkpoint(group) if checkpoint else None
+        yield from _train_group(group, prepared[1], device, report, kept)
         done += len(group)
 
 
@@ -195,6 +199,7 @@ def _train_group(
     ready: Prepared,
     device: torch.device,
     report: Callable[[str, int, int, float], None],
+    checkpoint: Checkpoint | None = None,
 ) -> Iterator[Result]:
     first = group[0]
     blocks = [
@@ -205,7 +210,10 @@ def _train_group(
     seconds = {e.key: {"training": 0.0, "evaluation": 0.0} for e in group}
     count = len(ready.images)
     cpu_labels = ready.labels.cpu()
-    for epoch in range(1, first.epochs + 1):
+    done = 0
+    if checkpoint and (kept := checkpoint.load(blocks)):
+        done, histories, seconds = kept["epoch"], kept["histories"], kept["seconds"]
+    for epoch in range(done + 1, first.epochs + 1):
         order = torch.randperm(count, generator=labels.generator(first.seed, "order", epoch))
         draw = labels.generator(first.seed, "negatives", epoch)
         wrong = labels.negative_labels(cpu_labels[order], ready.classes, draw, first.negatives).to(
@@ -238,6 +246,9 @@ def _train_group(
                 histories[e.key].append(row)
                 seconds[e.key]["training"] += (trained - started) / living
                 seconds[e.key]["evaluation"] += (evaluated - trained) / living
+        ending = epoch == first.epochs or any(_stops(histories[e.key], e.patience) for e in group)
+        if checkpoint and not ending:
+            checkpoint.save(blocks, epoch, histories, seconds)
         report(first.name, epoch, first.epochs, float(torch.cat(tested).mean()))
         for block in list(blocks):
             ended = [

@@ -16,11 +16,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ffcore import digests, plugins
 from ffcore.config import Experiment, SparsityExperiment
 from ffcore.definitions import Definitions, definitions
+
+if TYPE_CHECKING:
+    from ffcore.checkpoints import Checkpoint
 
 NETWORK_CODE = ("ffcore.data", "ffcore.formats", "ffcore.goodness", "ffcore.labels",
                 "ffcore.network", "ffcore.train")  # fmt: skip
@@ -41,13 +44,14 @@ POLL = 0.2  # seconds between looks at the workers' messages
 @dataclass(frozen=True)
 class Task:
     """Experiments of one data set that train together, and where and how; ``plugins`` are the files
-    that a process loads first."""
+    that a process loads first, ``checkpoints`` the folder from which a long training goes on."""
 
     experiments: tuple[Experiment | SparsityExperiment, ...]
     device: str = "cpu"
     data_folder: str | None = None
     threads: int = 1
     plugins: tuple[str, ...] = ()
+    checkpoints: str | None = None
 
 
 @dataclass(frozen=True)
@@ -197,6 +201,7 @@ def hardware(device: str = "cpu") -> str:
 
 def _perform(task: Task, tell: Callable[[Note], None]) -> Iterator[Outcome]:
     from ffcore import sparsity_runs, train
+    from ffcore.checkpoints import SUFFIX, Checkpoint
 
     first = task.experiments[0]
     dataset = _dataset(first.dataset, task.data_folder)
@@ -205,7 +210,16 @@ def _perform(task: Task, tell: Callable[[Note], None]) -> Iterator[Outcome]:
     def report(p: train.Progress) -> None:
         tell(Note(p.name, p.epoch, p.epochs, f"{100 * p.accuracy:.2f} % test accuracy"))
 
-    for result in train.train(networks, dataset, task.device, report):
+    def kept(group: Sequence[Experiment]) -> Checkpoint | None:
+        if task.checkpoints is None:
+            return None
+        named = digests.digest([e.key for e in group])[:16]
+        about = [[e.key, expected(e)] for e in group]
+        versions = digests.package_versions(PACKAGES)
+        identity = digests.digest([about, task.device, task.threads, versions])
+        return Checkpoint(Path(task.checkpoints) / f"{named}{SUFFIX}", identity)
+
+    for result in train.train(networks, dataset, task.device, report, checkpoint=kept):
         weights = {k: w.numpy() for k, w in result.weights.items()}
         yield Outcome(result.experiment, result.summary, {"history": result.history}, weights,
                       result.seconds, expected(result.experiment))  # fmt: skip
