@@ -449,14 +449,15 @@ def why(
 def bench(
     dataset: Annotated[str, typer.Option(help="mnist for the figures that we quote.")] = "mnist",
     steps: Annotated[int, typer.Option(min=2, help="Training steps timed; 118: an epoch.")] = 118,
-    only: Annotated[str | None, typer.Option(help="training, latents or sparsity.")] = None,
+    only: Annotated[str | None, typer.Option(help="training, latents, sparsity or start.")] = None,
     dry_run: DryRun = False,
     results: Results = RESULTS,
 ) -> None:
     """Measure speed side by side: the engine, the plain way to train, the bare machine; RQ2's
-    measures and diagrams, beside ripser's; checks of the sparsity theorems, beside training."""
+    measures and diagrams, beside ripser's; checks of the sparsity theorems, beside training; the
+    start of commands with 5,000 runs in the store."""
     from ffcore import bench as benchmark
-    from ffcore import data, latent_bench, sparsity_bench
+    from ffcore import data, latent_bench, sparsity_bench, start_bench
     from ffcore.digests import package_versions
     from ffcore.workers import hardware
 
@@ -464,12 +465,14 @@ def bench(
         "training": ("bench.csv", lambda: benchmark.measure(data.load(dataset), say, steps)),
         "latents": ("bench_latents.csv", lambda: latent_bench.measure(dataset, say, root=ROOT)),
         "sparsity": ("bench_sparsity.csv", lambda: sparsity_bench.measure(dataset, say)),
+        "start": ("bench_start.csv", lambda: start_bench.measure(ROOT, say)),
     }
     if only not in (None, *parts):
         raise unknown("part of the benchmark", only, parts)
     if dry_run:
         for part in [only] if only else parts:
-            print(f"measure {part} on {dataset}, write {results / parts[part][0]}")
+            on = "digits" if part == "start" else dataset
+            print(f"measure {part} on {on}, write {results / parts[part][0]}")
         return
     say(f"{hardware()}; PyTorch {package_versions(['torch'])['torch']}")
     with alone(results):

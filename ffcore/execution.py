@@ -12,6 +12,7 @@ from typing import Any
 
 from ffcore.cleaning import KERNEL, without_colours
 from ffcore.errors import ReportError
+from ffcore.threads import SETTINGS
 
 Progress = Callable[[int, int, str], None]
 NUMBER = "ffcore_cell"
@@ -213,7 +214,7 @@ def _write_kernel(folder: Path, private: Path, further: Mapping[str, str]) -> No
     style = Path(str(matplotlib.origin)).parent if matplotlib else Path()
     environment = {
         "PYTHONHASHSEED": "0",
-        "OMP_NUM_THREADS": "1",  # sums in one order on every machine; other kernels run beside it
+        **dict.fromkeys(SETTINGS, "1"),  # sums in one order; other kernels run beside it
         "PYTHONSTARTUP": "",
         "IPYTHONDIR": str(private / "ipython"),  # no start-up files, no configuration
         "MATPLOTLIBRC": str(style / "mpl-data" / "matplotlibrc"),

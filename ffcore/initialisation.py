@@ -6,8 +6,7 @@ network share its weights and are not independent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import pi, sqrt
@@ -18,11 +17,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy import integrate, interpolate, stats
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
 from ffcore import goodness
 from ffcore.errors import ConfigError
+from ffcore.threads import one_thread
 
 Floats = NDArray[np.floating[Any]]
 
@@ -35,19 +34,6 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
 _NODES = 5 * (_NODES + 1)  # in [0, 10] standard deviations; no activation has a kink inside
 _Z = np.concatenate([_NODES, -_NODES])
 _MASS = np.tile(5 * _WEIGHTS * stats.norm.pdf(_NODES), 2)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch and BLAS: sums have one order on every machine, and small tensors gain
-    nothing from more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(limits=1):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ffcore import goodness
 from ffcore.config import FACTORS, make_experiment
-from ffcore.initialisation import LEVEL, Floats, Layers, one_thread, over_networks
+from ffcore.initialisation import LEVEL, Floats, Layers, over_networks
+from ffcore.threads import one_thread
 
 THETAS: dict[str, tuple[float | None, ...]] = {"sigmoid": (0.0, None), "ffa-sigmoid": (None,)}
 TOLERANCE = 1e-3  # a probability that changes by less counts as scale-invariant

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ffcore import (
     data,
@@ -30,6 +28,7 @@ from ffcore.profiles import Profile, make_profile
 from ffcore.records import Record
 from ffcore.shipped_studies import SharedRun
 from ffcore.store import Run, Store
+from ffcore.threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -251,8 +250,7 @@ class Study:
             return pd.DataFrame()
 
         def alone() -> pd.DataFrame:
-            import_module("torch")  # Only libraries that are loaded can be told to use one thread.
-            with threadpool_limits(limits=1):
+            with one_thread():
                 return compute()
 
         return self.store.cached(name, given, alone)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import shutil
 import signal
+import site
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +12,10 @@ from hypothesis import settings
 
 from ffcore import data
 from ffcore.config import Experiment, make_experiment
+from ffcore.threads import SETTINGS
+from tests.twice import make
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so their children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -21,10 +29,42 @@ def digits() -> data.Dataset:
     return data.load("digits")
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """A browser of this machine, or the one that playwright installed."""
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="no playwright; `pip install -e '.[test]'` brings it"
+    )
+    with sync_api.sync_playwright() as playwright:
+        there = next(filter(None, map(shutil.which, BROWSERS)), None)
+        there = there or playwright.chromium.executable_path
+        if not Path(there).exists():
+            pytest.skip("no browser; install Chromium, or run `playwright install chromium`")
+        found = playwright.chromium.launch(executable_path=there)
+        yield found
+        found.close()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _few_threads():
     # Small tensors gain nothing from threads, and busy-waiting ones slow a shared machine down.
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def twice(tmp_path_factory):
+    """Two published versions of one small profile, made from nothing in two environments."""
+    folder = tmp_path_factory.mktemp("twice")
+    home = folder / "home"
+    (home / ".config" / "matplotlib").mkdir(parents=True)
+    (home / ".config" / "matplotlib" / "matplotlibrc").write_text("font.size: 20\n")
+    other = {"HOME": str(home), "PYTHONUSERBASE": site.getuserbase(), "USER": "else",
+             "TZ": "Asia/Tokyo", "LANG": "C", "LC_ALL": "C", "PYTHONHASHSEED": "7",
+             "COLUMNS": "40", **dict.fromkeys(SETTINGS, "2")}  # fmt: skip
+    with ThreadPoolExecutor(2) as both:  # at the same time, for speed
+        a = both.submit(make, folder / "a", {})
+        b = both.submit(make, folder / "b" / "deeper", other, 0o077)
+        return a.result(), b.result()
 
 
 def tiny(**changes) -> Experiment:

@@ -56,7 +56,7 @@ def test_stacks_and_growth_are_measured_on_real_steps(digits):
 
 def test_the_readme_shows_the_shipped_measurements():
     assert bench.markdown(ROOT / "shipped" / "bench.csv") in (ROOT / "README.md").read_text()
-    for part in ("latents", "sparsity"):
+    for part in ("latents", "sparsity", "start"):
         table = bench.markdown(ROOT / "shipped" / f"bench_{part}.csv")
         assert table in (ROOT / "README.md").read_text()
 

@@ -1,31 +1,12 @@
 """The explorer in a real browser, from a file and without a network."""
 
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 
 from tests import explored
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="no playwright; `pip install -e '.[test]'` brings it"
-)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NETWORKS = len(explored.networks())
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A browser of this machine, or the one that playwright installed."""
-    with sync_api.sync_playwright() as playwright:
-        there = next(filter(None, map(shutil.which, BROWSERS)), None)
-        there = there or playwright.chromium.executable_path
-        if not Path(there).exists():
-            pytest.skip("no browser; install Chromium, or run `playwright install chromium`")
-        found = playwright.chromium.launch(executable_path=there)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")

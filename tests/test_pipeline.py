@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests import browsing, leaks
+
 ROOT = Path(__file__).parent.parent
 NO_NETWORK = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"),
                            "http://127.0.0.1:9")  # fmt: skip
@@ -72,6 +74,16 @@ def test_pages_load_nothing_from_outside_and_name_no_path_of_the_machine(made):
                             text)  # fmt: skip
         assert [a for a in loaded if re.match(r"(https?:)?//", a)] == []
         assert str(results) not in text and str(Path.home()) + "/" not in text
+
+
+def test_every_page_works_in_a_browser_without_a_network(made, browser):
+    assert not browsing.faults(browser, (made[0] / "reports" / "latest").resolve())
+
+
+def test_no_published_file_tells_where_or_by_whom_it_was_made(made):
+    results = made[0]
+    patterns = leaks.private(results.parent, results)
+    assert not leaks.leaks((results / "reports" / "latest").resolve(), patterns)
 
 
 def test_a_quick_or_smoke_report_says_that_it_is_not_paper_scale(made):
