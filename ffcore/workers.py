@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context, parent_process
@@ -155,7 +156,8 @@ def run_tasks(
         pool = ProcessPoolExecutor(count, context, initializer=_enter, initargs=(notes, stop))
     waiting: set[Future[list[Outcome]]] = set()
     try:
-        waiting |= {pool.submit(work, task, _tell) for task in tasks}
+        with _interrupts_later():
+            waiting |= {pool.submit(work, task, _tell) for task in tasks}
         while waiting:
             done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
             _pass_on(notes, tell)
@@ -275,10 +277,26 @@ _notes: Any = None
 _stop_asked: Any = None
 
 
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Start processes while Ctrl-C waits: they inherit that, so that it cannot strike one of them
+    before it is set up."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _enter(notes: Any, stop: Any) -> None:
     """Set a worker process up: only the parent answers to Ctrl-C, and it hears of the epochs."""
     global _notes, _stop_asked
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _notes, _stop_asked = notes, stop
     threading.Thread(target=_follow_parent, daemon=True).start()

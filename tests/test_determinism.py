@@ -1,12 +1,14 @@
-"""Two clean runs of a profile publish the same bytes, whatever the folder and the environment."""
+"""Two clean runs of a profile publish the same bytes, whatever the folder and the environment; and
+their pages work in a browser without a network."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
-from ffcore import crate, reports
-from tests import leaks
+from ffcore import crate, diff_page, differences, reports
+from tests import browsing, leaks
 
 DATES = {"datePublished", "endTime"}
 
@@ -75,3 +77,24 @@ def test_no_published_file_tells_where_or_by_whom_it_was_made(twice):
     for version in twice:
         folder = version.parents[2]  # holds the profile, and the results
         assert not leaks.leaks(version, leaks.private(folder, folder / "results"))
+
+
+def test_published_pages_ask_for_nothing_and_work(browser, twice):
+    assert not browsing.faults(browser, twice[0])
+
+
+def test_the_page_of_what_changed_asks_for_nothing_and_works(browser, twice, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(twice[1], other)
+    tables = sorted((other / "tables").glob("*.csv"))
+    for path in tables:
+        head, _, rows = path.read_text().partition("\n")
+        path.write_text(head + "\n" + rows.replace("0.", "1."))
+    picture, *_, last = sorted((other / "figures").glob("*.png"))
+    picture.write_bytes(last.read_bytes())
+    found = differences.compare(twice[0], other)
+    (tmp_path / "page").mkdir()
+    page = tmp_path / "page" / "diff.html"
+    page.write_text(diff_page.page(found), encoding="utf-8")
+    assert page.read_text().count("<img ") >= 2 and "beyond" in page.read_text()
+    assert not browsing.faults(browser, page.parent)
