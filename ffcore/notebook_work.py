@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,19 +77,34 @@ def perform(task: Task, tell: Callable[[workers.Note], None]) -> list[Executed]:
     """Execute one notebook from this process."""
     from ffcore import notebooks
 
-    if threading.current_thread() is threading.main_thread() and workers.in_worker():
-        signal.signal(signal.SIGTERM, _stopped)  # so that kernel and folders are cleaned up
     began = time.monotonic()
     fault = None
     try:
-        notebooks.execute(
-            task.source, task.target, task.parameters, failed_folder=task.failed_folder,
-            environment=task.environment,
-            progress=lambda done, total, text: tell(workers.Note(task.name, done, total, text)),
-        )  # fmt: skip
+        with _cleaned_up():
+            notebooks.execute(
+                task.source, task.target, task.parameters, failed_folder=task.failed_folder,
+                environment=task.environment,
+                progress=lambda done, total, text: tell(workers.Note(task.name, done, total, text)),
+            )  # fmt: skip
     except FFError as error:
         fault = error
     return [Executed(task.name, time.monotonic() - began, fault)]
+
+
+@contextmanager
+def _cleaned_up() -> Iterator[None]:
+    """In a process of a pool: whoever ends it from outside has the kernel and its files removed,
+    too."""
+    if not workers.in_worker() or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _stopped)
+    try:
+        yield
+    except KeyboardInterrupt:
+        os._exit(1)  # the parent knows
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _stopped(*_: Any) -> None:
