@@ -66,7 +66,8 @@ def forest(found: pd.DataFrame) -> Figure:
         (0.01, "← contrary to the claim", "left"),
         (0.99, "as claimed →", "right"),
     ):
-        axis.text(x, 1.0, text, transform=axis.transAxes, ha=side, va="bottom", color="0.35")
+        axis.text(x, 1.0, text, transform=axis.transAxes, ha=side, va="bottom", color="0.35",
+                  fontsize=8)  # fmt: skip
     handles: list[Any] = [
         axis.plot([], [], marker=mark, color=colour, ls="",
                   mfc="white" if v == UNDERPOWERED else colour,
