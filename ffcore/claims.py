@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ffcore.config import build
-from ffcore.errors import StoreError, unknown
+from ffcore.errors import ConfigError, StoreError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,11 +98,16 @@ def ledger() -> tuple[Claim, ...]:
     return read(yaml.safe_load(text))
 
 
-def read(content: Mapping[str, Any]) -> tuple[Claim, ...]:
-    """The claims of a parsed ledger file, see ``ledger``."""
+def read(content: Any) -> tuple[Claim, ...]:
+    """The claims of a parsed ledger file, see ``ledger``; it raises the same."""
     found: dict[str, Claim] = {}
-    for group in content.values():
-        for values in group["claims"]:
+    groups = content.values() if isinstance(content, Mapping) else [content]
+    for group in groups:
+        if not isinstance(group, Mapping) or not {"title", "source", "claims"} <= {*group}:
+            raise ConfigError("each paper of a ledger has a title, a source and claims")
+        for values in group["claims"] if isinstance(group["claims"], list) else [None]:
+            if not isinstance(values, Mapping):
+                raise ConfigError(f"a claim is a mapping of keys; it is {values!r:.60}")
             named = {**values, "paper": group["title"], "source": group["source"]}
             claim = build(Claim, named, f"claim {values.get('name', '?')!r}, ")
             if claim.name in found:

@@ -329,6 +329,8 @@ def _read_record(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{RECORD} is not a run record of format {FORMAT}")
     if record.get("seal") != _seal(record):
         raise ValueError(f"{RECORD} was altered: its seal does not fit")
+    if strange := [name for name in record["files"] if Path(name).name != name]:
+        raise ValueError(f"{RECORD} names a file outside of its folder: {strange[0]!r}")
     return record
 
 

@@ -37,7 +37,7 @@ def record(path: Path) -> dict[str, Any]:
         found = json.loads(read(content) or "")
         if not isinstance(found, dict) or "figure" not in found:
             raise ValueError
-    except (ValueError, ElementTree.ParseError, IndexError):
+    except (ValueError, ElementTree.ParseError, LookupError):
         raise ReportError(
             f"{path} carries no record of this pipeline: it was made by another program, or one "
             "that edits pictures has removed it"
