@@ -21,6 +21,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # A busy machine is slow, not wrong.
 settings.register_profile("ffcore", deadline=None)
+settings.register_profile("many", deadline=None, max_examples=4000)
 settings.load_profile("ffcore")
 
 

@@ -1,5 +1,8 @@
 """Whatever stands in a file that people or machines can touch: a clear error, or a damaged state,
-and never anything else."""
+and never anything else.
+
+Many more inputs: ``pytest tests/test_hostile.py --hypothesis-profile many``.
+"""
 
 import json
 import shutil
@@ -19,8 +22,7 @@ from tests.conftest import tiny
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = settings(
-    max_examples=150,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 PIECES = [b"null", b"[]", b"{}", b"-1", b"1e999", b'"', b"&a *a", b"!!python/object:os.system"]
 SMOKE = (ROOT / "profiles" / "smoke.yaml").read_bytes()
