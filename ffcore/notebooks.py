@@ -67,7 +67,12 @@ def execute(
         if "output" in info.parameters:
             values["output"] = str(work.resolve())
         # Where the caller keeps its files must not show, nor make two reports differ.
-        places = {Path(v): f"<{k}>" for k, v in values.items() if _outside(v, folder.parent)}
+        # Results elsewhere read as those beside the notebooks: the folder makes no difference.
+        usual = {"results": str(info.parameters.get("results"))}
+        places = {
+            Path(v): usual.get(k, f"<{k}>")
+            for k, v in values.items() if _outside(v, folder.parent)
+        }  # fmt: skip
         places |= {work: "", target_folder: "", folder.parent: "."}
         outcome = run(
             document, values, folder, timeout=timeout, progress=progress, environment=environment
