@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import site
@@ -13,16 +14,27 @@ from hypothesis import settings
 from ffcore import data
 from ffcore.config import Experiment, make_experiment
 from ffcore.threads import SETTINGS
+from tests.measured import VARIABLE
 from tests.twice import make
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so their children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# A busy machine is slow, not wrong.
-settings.register_profile("ffcore", deadline=None)
+# A busy machine is slow, not wrong; and a commit's tests say the same each time. `many` draws anew.
+settings.register_profile("ffcore", deadline=None, derandomize=True)
 settings.register_profile("many", deadline=None, max_examples=4000)
 settings.load_profile("ffcore")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--measured", action="store_true",
+                     help="keep what tests measured for docs/robustness.md")  # fmt: skip
+
+
+def pytest_configure(config):
+    if config.getoption("--measured"):
+        os.environ[VARIABLE] = "1"
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 from ffcore import reports
+from tests.measured import note
 from tests.test_determinism import first_difference
 from tests.twice import PROFILE, REPORTS, ROOT
 
@@ -107,9 +108,14 @@ def main() -> None:
             struck[stage, how.name] += 1
             print(f"{point + 1:3} {how.name:8} after {after:5.1f} s, in {stage}: as if nothing had "
                   "been", flush=True)  # fmt: skip
-        print(
-            f"{given.points} faults survived: "
-            + ", ".join(f"{n} {name} in {stage}" for (stage, name), n in sorted(struck.items()))
+        note(
+            "faults/kills",
+            "The pipeline is killed at moments spread over training, notebooks and publishing. "
+            "Each time the next run completes, with the version and the bytes of an undisturbed "
+            "one; no stored run is trained twice, every version is whole, nothing is left behind",
+            f"{given.points} of {given.points} survived: "
+            + ", ".join(f"{n} {name} in {stage}" for (stage, name), n in sorted(struck.items())),
+            f"python -m tests.faults --points {given.points}",
         )
 
 

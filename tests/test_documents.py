@@ -1,11 +1,13 @@
 """The documents agree with each other, with the code, and with the files that they link to."""
 
+import json
 import tomllib
 from math import prod
 
 import pytest
 
 from ffcore.sources import SOURCES
+from tests import measured
 from tests.documents import ROOT, anchors, documents, links, table
 
 CARDS = ROOT / "docs" / "data"
@@ -91,3 +93,17 @@ def test_the_readme_lists_the_documents():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in ("REPRODUCTION.md", "CHECKLIST.md", "CHANGELOG.md", "docs/README.md"):
         assert f"]({name})" in readme
+
+
+def test_the_page_of_robustness_shows_what_was_measured_and_nothing_else(monkeypatch, tmp_path):
+    rows, page = json.loads(measured.BOOK.read_text()), measured.PAGE.read_text()
+    assert measured.filled(page, rows) == page, "run `python -m tests.measured`"
+    monkeypatch.setattr(measured, "BOOK", tmp_path / "rows.json")
+    monkeypatch.delenv(measured.VARIABLE, raising=False)
+    measured.note("load/x", "a | b", "3 of 3", "x")
+    assert not measured.BOOK.exists()
+    monkeypatch.setenv(measured.VARIABLE, "1")
+    measured.note("load/x", "a | b", "2 of 3", "x")
+    measured.note("load/x", "a | b", "3 of 3", "x")
+    kept = json.loads(measured.BOOK.read_text())
+    assert "| a \\| b | 3 of 3 | `x` |" in measured.filled(page, kept)
