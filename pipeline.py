@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ffcore.stages import Pipeline
 
 ROOT = Path(__file__).resolve().parent
+LATEST = "latest"
+VERSION = "A version: its name, the beginning of it, or its folder; the latest if none."
 app = typer.Typer(
     help="Reproduce Polar-FFA (arXiv 2408.09210) and the sparsity theory of Forward-Forward "
     "(arXiv 2311.05667): train, measure, report.",
@@ -245,7 +247,7 @@ def share(
 @app.command("reports")
 def reports_(
     action: Annotated[str, typer.Argument(help="list, or open.")] = "list",
-    version: Annotated[str, typer.Argument(help="A version; the latest if none.")] = "",
+    version: Annotated[str, typer.Argument(help=VERSION)] = "",
     results: Results = RESULTS,
 ) -> None:
     """The published versions, oldest first, or one of them in the browser."""
@@ -254,7 +256,9 @@ def reports_(
     if action not in ("list", "open"):
         raise unknown("action", action, ("list", "open"))
     if action == "open":
-        page = _version(version, results) / "index.html"
+        page = _version(version or LATEST, results) / "index.html"
+        if not page.is_file():
+            raise ReportError(f"{page.parent} has no page to open; see what is left with `verify`")
         print(page)
         typer.launch(page.resolve().as_uri())
         return
@@ -264,7 +268,7 @@ def reports_(
 
 @app.command()
 def verify(
-    report: Annotated[str, typer.Option(help="A version; the latest if none.")] = "",
+    report: Annotated[str, typer.Option(help=VERSION)] = "",
     sample: Annotated[
         int | None, typer.Option(min=1, help="Train so many stored runs again, and compare.")
     ] = None,
@@ -284,10 +288,10 @@ def verify(
         return _verify_sample(sample, seed, profile, results, dry_run)
     if sample is not None or profile is not None:
         raise ConfigError("choose --report VERSION, or --sample N with --profile")
-    folder = _version(report, results)
+    folder = _version(report or LATEST, results)
     if problems := reports.verify(folder):
         raise ReportError(f"{folder} is not as it was published: {', '.join(problems)}")
-    print(f"{folder.name}: every file is as it was published")
+    print(f"{folder.resolve().name}: every file is as it was published")
 
 
 @app.command()
@@ -320,7 +324,7 @@ def diff(
     from ffcore import diff_page, diff_words, differences
     from ffcore.notebooks import write_atomically
 
-    found = differences.compare(_either(a, results), _either(b, results))
+    found = differences.compare(_version(a, results), _version(b, results))
     print("\n".join(diff_words.summary(found)))
     if not found.same and not dry_run:
         page = into or results / "diffs" / f"{found.a.name}--{found.b.name}.html"
@@ -328,11 +332,11 @@ def diff(
         print(page)
 
 
-def _either(name: str, results: Path) -> Path:
+def _version(name: str, results: Path) -> Path:
     """The folder of a published version, intact or not, by name, beginning or place."""
     from ffcore import reports
 
-    if name == "latest":
+    if name == LATEST:
         return reports.latest(results)
     folders = sorted(p for p in (results / "reports").glob("[!.]*/") if not p.is_symlink())
     found = [p for p in folders if p.name == name]
@@ -340,7 +344,7 @@ def _either(name: str, results: Path) -> Path:
     found = found or [p for p in folders if name and p.name.startswith(name)]
     found = found or ([Path(name)] if name and Path(name).is_dir() else [])
     if not found:
-        raise unknown("version", name, [*(p.name for p in folders), "latest"])
+        raise unknown("version", name, [*(p.name for p in folders), LATEST])
     if len(found) > 1:
         raise ConfigError(
             f"version {name!r} may be {' or '.join(p.name for p in found)}; give more of its name"
@@ -369,18 +373,6 @@ def _verify_sample(
         raise StoreError(f"{len(failed)} of {len(found)} are not as stored; first {failed[0]}")
     if lacking := [v for v in found if not v.verified]:
         raise StoreError(f"{len(lacking)} of {len(found)} runs were not verified, see above")
-
-
-def _version(name: str, results: Path) -> Path:
-    """The folder of a published version, the latest for none."""
-    from ffcore import reports
-
-    if not name:
-        return reports.latest(results)
-    found = {version.name: version.folder for version in reports.versions(results)}
-    if name not in found:
-        raise unknown("version", name, found)
-    return found[name]
 
 
 @app.command("list")

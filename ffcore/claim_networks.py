@@ -86,10 +86,7 @@ def best_norm(material: Material, probability: str, norm: str) -> Iterator[Measu
             continue
         order_ = [norm, *(n for n in FACTORS["norm"] if n != norm)]
         ours, theirs = (wide[c][order_].to_numpy() for c in ("best", "published_best"))
-        yield Measured(dataset, float(_lead(ours[None])[0]),
-                       *intervals.bootstrap_interval(ours, _lead), _seeds(part),
-                       f"{len(ours)} configurations", f"{_lead(theirs[None])[0]:+.1f}",
-                       _apart(part))  # fmt: skip
+        yield _over_configurations(dataset, ours, theirs, _lead, part)
 
 
 def spread(material: Material, first: str, second: Sequence[str]) -> Iterator[Measured]:
@@ -104,10 +101,7 @@ def spread(material: Material, first: str, second: Sequence[str]) -> Iterator[Me
         if len(wide) < 2:
             continue
         ours, theirs = (wide[c][[first, *second]].to_numpy() for c in ("best", "published_best"))
-        yield Measured(dataset, float(_wider(ours[None])[0]),
-                       *intervals.bootstrap_interval(ours, _wider), _seeds(part),
-                       f"{len(ours)} configurations", f"{_wider(theirs[None])[0]:+.1f}",
-                       _apart(part))  # fmt: skip
+        yield _over_configurations(dataset, ours, theirs, _wider, part)
 
 
 def seed_spread(
@@ -271,6 +265,17 @@ def _other_conditions(verdict: str, judged: Sequence[str]) -> str:
 
 def _named(frame: pd.DataFrame) -> str:
     return ", ".join(frame["dataset"].unique())
+
+
+def _over_configurations(
+    dataset: str, ours: np.ndarray, theirs: np.ndarray,
+    statistic: Callable[[Any], np.ndarray], part: pd.DataFrame,
+) -> Measured:  # fmt: skip
+    """A statistic of configurations [n, k], ours with its interval and the published one."""
+    return Measured(dataset, float(statistic(ours[None])[0]),
+                    *intervals.bootstrap_interval(ours, statistic), _seeds(part),
+                    f"{len(ours)} configurations", f"{statistic(theirs[None])[0]:+.1f}",
+                    _apart(part))  # fmt: skip
 
 
 def _lead(samples: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 REPRODUCED, NOISE, CONTRADICTED = "reproduced", "within noise", "contradicted"
 UNDERPOWERED, NOT_RUN = "underpowered", "not run"
 VERDICTS = (REPRODUCED, NOISE, CONTRADICTED, UNDERPOWERED, NOT_RUN)
-MEANING = {
-    REPRODUCED: "the 95 % interval lies on the claimed side as a whole",
-    NOISE: "the interval holds the bound: neither side is excluded",
-    CONTRADICTED: "the interval lies on the other side as a whole",
-    UNDERPOWERED: "fewer seeds than an answer needs, or other conditions than the published ones",
-    NOT_RUN: "there is no result",
-}
 
 
 class Holds(BaseModel):
@@ -39,7 +32,7 @@ class Holds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     above: float | None = None
     below: float | None = None
-    between: Annotated[tuple[float, float], Field()] | None = None
+    between: tuple[float, float] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Holds:

@@ -8,6 +8,7 @@ from ffcore import diff_causes
 from ffcore.diff_intervals import BEYOND, INSIDE
 from ffcore.diff_tables import CHANGED, LOST, ONLY_A, ONLY_B, SAME, TableChange
 from ffcore.differences import DRAWN, Differences, FigureChange, marked
+from ffcore.errors import shortened
 
 FIRST = 3  # problems of a version that are named
 
@@ -31,8 +32,7 @@ def points(found: Differences) -> list[str]:
 def problems(found: Differences) -> list[str]:
     """Which version is not as it was published, and the first files concerned."""
     return [
-        f"{mark} is not as it was published: {', '.join(side.problems[:FIRST])}"
-        + (f" and {len(side.problems) - FIRST} more" if len(side.problems) > FIRST else "")
+        f"{mark} is not as it was published: {shortened(side.problems, FIRST)}"
         for mark, side in marked(found.a, found.b)
         if side.problems
     ]

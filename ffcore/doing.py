@@ -14,7 +14,7 @@ from doit.task import dict_to_task
 
 from ffcore.console import say
 from ffcore.digests import changed
-from ffcore.errors import FFError, ReportError
+from ffcore.errors import FFError, ReportError, shortened
 
 
 class _Loader(TaskLoader2):
@@ -119,9 +119,7 @@ def difference(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
         if old == new:
             continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            names = changed(old, new)
-            listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
-            parts.append(f"{topic} changed: {listed}")
+            parts.append(f"{topic} changed: {shortened(changed(old, new), 3)}")
         else:
             parts.append(f"{topic} changed")
     return "; ".join(parts)

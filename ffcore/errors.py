@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class FFError(Exception):
@@ -30,6 +30,12 @@ def nearest(value: object, legal: Iterable[str]) -> str:
     """A trailing hint ``; did you mean 'x'?``, or nothing where no legal name is near."""
     found = difflib.get_close_matches(str(value), list(legal), n=1, cutoff=0.5)
     return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def shortened(names: Sequence[str], most: int) -> str:
+    """``a, b and 3 more``: the first names, and how many there are beyond."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def unknown(what: str, value: object, legal: Iterable[str]) -> ConfigError:

@@ -14,6 +14,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ffcore.sources import Fault, Source
+from ffcore.splits import fifths
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,9 +31,7 @@ def parse_table(name: str, table: bytes, source: Source) -> list[np.ndarray]:
     images, labels = rows[:, :-1], rows[:, -1].astype(np.int64)
     if name == "digits":
         images = ((images.astype(np.uint16) * 255 + 8) // 16).astype(np.uint8)
-    test = np.zeros(len(rows), dtype=bool)
-    for label in range(source.classes):
-        test[np.flatnonzero(labels == label)[4::5]] = True
+    test = fifths(labels, source.classes)
     return [images[~test], labels[~test], images[test], labels[test]]
 
 

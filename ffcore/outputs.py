@@ -157,41 +157,6 @@ class Output:
             raise ReportError(f"cannot save {where} in {self._folder}: {error.strerror}") from error
 
 
-def read_provenance(path: Path) -> dict[str, Any]:
-    """What ``Output.figure`` wrote into the metadata of a PNG, SVG or PDF file.
-
-    Raises:
-        ReportError: the file is missing or carries no provenance.
-    """
-    try:
-        raw = path.read_bytes()
-        if raw.startswith(b"\x89PNG"):
-            text = _png_texts(raw).get("Description", "")
-        elif raw.startswith(b"%PDF"):
-            found = re.search(rb"/Subject \(((?:\\.|[^\\)])*)\)", raw, re.S)
-            text = re.sub(rb"\\(.)", rb"\1", found[1] if found else b"").decode("latin-1")
-        else:
-            found = re.search(rb"<dc:description>(.*?)</dc:description>", raw, re.S)
-            text = html.unescape((found[1] if found else b"").decode())
-        return dict(json.loads(text))
-    except OSError as error:
-        raise ReportError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError:
-        raise ReportError(f"{path} carries no provenance: it is no figure of ours") from None
-
-
-def _png_texts(raw: bytes) -> dict[str, str]:
-    """Keyword → text of a PNG's uncompressed text chunks."""
-    texts, at = {}, 8
-    while at + 8 <= len(raw):
-        length, kind = struct.unpack(">I4s", raw[at : at + 8])
-        if kind == b"tEXt":
-            key, _, text = raw[at + 8 : at + 8 + length].partition(b"\0")
-            texts[key.decode("latin-1")] = text.decode("latin-1")
-        at += length + 12
-    return texts
-
-
 def _foot(fig: Any, left: str, right: str) -> None:
     """Two small notes under a figure; the left one wraps, and the right one goes below it where
     they do not fit side by side."""

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ffcore.own_images import refuse, shown
+from ffcore.splits import FIFTH, fifths
 
 if TYPE_CHECKING:
     import numpy as np
 
 CLASSES = (2, 1000)  # fewest and most
-FIFTH = "of each class, in the order of the file, every fifth image is a test image"
 LEGAL = "[N, h, w], [N, h, w, c] or [N, c, h, w] with c of 1 or 3, and [N, d]"
 PART = 2**24  # numbers that are converted at a time
 
@@ -75,9 +75,7 @@ def check(
         rule.append("each row of numbers is an image of one line")
     numbers, classes = _numbered(place, labels, rule)
     if len(pixels) == 1:
-        test = np.zeros(len(pixels[0]), dtype=bool)
-        for label in range(len(classes)):
-            test[np.flatnonzero(numbers[0] == label)[4::5]] = True
+        test = fifths(numbers[0], len(classes))
         pixels, numbers = ([part[0][~test], part[0][test]] for part in (pixels, numbers))
         rule.append(FIFTH)
     for part, kind in zip(numbers, ("training", "test"), strict=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ffcore.claims import CONTRADICTED, NOISE, NOT_RUN, REPRODUCED, UNDERPOWERED
+from ffcore.claims import CONTRADICTED, NOISE, NOT_RUN, REPRODUCED, UNDERPOWERED, ledger
 from ffcore.plots import canvas
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ LINEAR, REACH = 2.0, 300.0  # half-widths of an interval
 
 
 def forest(found: pd.DataFrame) -> Figure:
-    """A line a claim and data set: its 95 % interval, in half-widths of its own from the bound.
+    """A line a claim and data set: its 95 % interval, in half-widths of its own from the bound, the
+    nearer one where a claim has two.
 
     To the right of zero is the claimed side. An interval has length two on this scale, so that
     what does not touch the line is decided; open marks are of *underpowered* claims, and a dash
@@ -34,7 +35,9 @@ def forest(found: pd.DataFrame) -> Figure:
     Args:
         found: of ``claims.table``.
     """
-    rows = found.assign(place=[_place(row) for row in found.to_dict("records")])
+    ends = {claim.name: claim.holds.ends for claim in ledger()}
+    places = [_place(row, ends[row["claim"]]) for row in found.to_dict("records")]
+    rows = found.assign(place=places)
     order = {claim: i for i, claim in enumerate(dict.fromkeys(rows["claim"]))}
     rows = rows.sort_values("claim", key=lambda c: c.map(order), kind="stable")
     figure, axes = canvas(1, 1, 7.4, 0.24 * len(rows) + 1.3)
@@ -80,11 +83,13 @@ def forest(found: pd.DataFrame) -> Figure:
     return figure
 
 
-def _place(row: dict[str, Any]) -> float:
-    """Distance of the value from the bound in half-widths of its interval on that side, positive
-    on the claimed side; NaN where there is no interval, and REACH for an exact value."""
-    sign = 1.0 if row["claimed"].startswith(">") else -1.0
-    distance = sign * (row["value"] - float(row["claimed"][2:]))
+def _place(row: dict[str, Any], ends: tuple[float, float]) -> float:
+    """Distance of the value from the bound, the nearer one of two, in half-widths of its interval
+    on that side, positive on the claimed side; NaN where there is no interval, and REACH for an
+    exact value."""
+    low, high = ends
+    sign, bound = (1.0, low) if row["value"] - low <= high - row["value"] else (-1.0, high)
+    distance = sign * (row["value"] - bound)
     half = abs(row["value"] - (row["low"] if sign * distance > 0 else row["high"]))
     if np.isnan(row["low"]):
         return float("nan")

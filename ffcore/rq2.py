@@ -29,9 +29,7 @@ PROTOTYPES = {
 }
 UNCLEAR = "unclear"  # no structure's rules are fulfilled
 JUDGED = ("structure", "margin", "family", "stated")
-NINE = ("test_accuracy", "hoyer", "hoyer_nonzero", "hoyer_positive", "neural_usage_hoyer",
-        "neural_usage_fraction", "separability", "convergence_area",
-        "convergence_time")  # fmt: skip
+NINE = plugins.BUILT_IN["measure"]
 SHIPPED = {"measure": NINE, "observable": taxonomy.OBSERVABLES}
 
 

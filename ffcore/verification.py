@@ -65,7 +65,7 @@ def verify(
         StoreError: there is no run to draw from.
     """
     stored = store.all()
-    chosen = drawn(store, count, seed, only)
+    chosen = _chosen(store, stored, count, seed, only)
     found = {}
     for run in chosen:
         state = store.state(run.experiment)
@@ -102,12 +102,7 @@ def drawn(
     Raises:
         StoreError: there is no run to draw from.
     """
-    found = draw([r for r in store.all() if only is None or r.experiment in only], count, seed)
-    if not found:
-        raise StoreError(
-            f"there is no run to train again in {store.runs}; train with `python pipeline.py train`"
-        )
-    return found
+    return _chosen(store, store.all(), count, seed, only)
 
 
 def draw(runs: Sequence[Run], count: int, seed: int = 0) -> list[Run]:
@@ -154,6 +149,19 @@ def table(found: Sequence[Verification]) -> str:
         "  ".join([*(f"{c:{w}}" for c, w in zip(row, widths, strict=False)), row[3]])
         for row in rows
     )
+
+
+def _chosen(
+    store: Store, stored: Sequence[Run], count: int, seed: int,
+    only: Collection[AnyExperiment] | None,
+) -> list[Run]:  # fmt: skip
+    """Some of a store's runs, see ``drawn``."""
+    found = draw([r for r in stored if only is None or r.experiment in only], count, seed)
+    if not found:
+        raise StoreError(
+            f"there is no run to train again in {store.runs}; train with `python pipeline.py train`"
+        )
+    return found
 
 
 def _in_turn(groups: Sequence[Sequence[T]]) -> list[T]:

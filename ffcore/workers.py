@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from ffcore.checkpoints import Checkpoint
 
 NETWORK_CODE = ("ffcore.data", "ffcore.formats", "ffcore.goodness", "ffcore.labels",
-                "ffcore.network", "ffcore.train")  # fmt: skip
+                "ffcore.network", "ffcore.splits", "ffcore.train")  # fmt: skip
 SPARSITY_CODE = ("ffcore.data", "ffcore.formats", "ffcore.goodness", "ffcore.labels",
                  "ffcore.sparsity", "ffcore.sparsity_book", "ffcore.sparsity_losses",
                  "ffcore.sparsity_pairs", "ffcore.sparsity_runs",
-                 "ffcore.sparsity_steps")  # fmt: skip
+                 "ffcore.sparsity_steps", "ffcore.splits")  # fmt: skip
 # What trains an experiment of each kind, and the modules of it that determine the result.
 CODE_OF = {
     "network": (("ffcore.data:load", "ffcore.train:train"), NETWORK_CODE),

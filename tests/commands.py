@@ -10,11 +10,16 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def pipeline(*arguments, code=0, **options):
-    """Run a command; returns what it printed, standard error after standard output."""
+def pipeline(*arguments, code=0, root=ROOT, **options):
+    """Run a command; returns what it printed, standard error after standard output.
+
+    Args:
+        root: the project whose ``pipeline.py`` it is.
+        options: of ``subprocess.run``, such as ``cwd``, the project where not given.
+    """
     done = subprocess.run(
-        [sys.executable, str(ROOT / "pipeline.py"), *map(str, arguments)],
-        capture_output=True, text=True, timeout=300, cwd=ROOT, **options,
+        [sys.executable, str(root / "pipeline.py"), *map(str, arguments)],
+        capture_output=True, text=True, timeout=300, **{"cwd": root, **options},
     )  # fmt: skip
     text = done.stdout + done.stderr
     assert done.returncode == code, text

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import site
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 import torch
 from hypothesis import settings
 
-from ffcore import data
-from ffcore.config import Experiment, make_experiment
+from ffcore import data, workers
+from ffcore.config import AnyExperiment, Experiment, make_experiment
+from ffcore.store import Store
 from ffcore.threads import SETTINGS
 from tests.measured import VARIABLE
 from tests.twice import make
@@ -78,6 +80,12 @@ def twice(tmp_path_factory):
         a = both.submit(make, folder / "a", {})
         b = both.submit(make, folder / "b" / "deeper", other, 0o077)
         return a.result(), b.result()
+
+
+def train_into(store: Store, experiments: Sequence[AnyExperiment]) -> None:
+    """Train experiments in this process, one at a time, and store them."""
+    for o in workers.run_tasks([workers.Task((e,)) for e in experiments], workers=1):
+        store.save(o.experiment, o.summary, o.tables, o.weights, o.seconds, o.provenance)
 
 
 def tiny(**changes) -> Experiment:

@@ -185,12 +185,33 @@ def test_the_figure_shows_every_row_in_the_colour_of_its_verdict(shipped):
 
 
 def test_places_are_in_half_widths_and_positive_on_the_claimed_side():
-    row = {"value": 3.0, "low": 2.0, "high": 5.0, "claimed": "> 0"}
-    assert plots_claims._place(row) == 3.0
-    assert plots_claims._place(row | {"claimed": "< 0"}) == -3.0
-    assert math.isnan(plots_claims._place(row | {"low": math.nan}))
+    row = {"value": 3.0, "low": 2.0, "high": 5.0}
+    above, below = (claims.Holds(above=0).ends, claims.Holds(below=0).ends)
+    assert plots_claims._place(row, above) == 3.0
+    assert plots_claims._place(row, below) == -3.0
+    assert math.isnan(plots_claims._place(row | {"low": math.nan}, above))
     exact = row | {"low": 3.0, "high": 3.0}
-    assert plots_claims._place(exact) == plots_claims.REACH
+    assert plots_claims._place(exact, above) == plots_claims.REACH
+
+
+@pytest.mark.parametrize(
+    ("ends", "place"),
+    [((1, 9), 2.0), ((-9, 4), 0.5), ((4, 9), -0.5), ((-9, 2), -1.0), ((3, 9), 0.0)],
+)
+def test_between_two_bounds_the_nearer_one_counts(ends, place):
+    row = {"value": 3.0, "low": 2.0, "high": 5.0}
+    assert plots_claims._place(row, claims.Holds(between=ends).ends) == place
+
+
+def test_the_figure_shows_a_claim_between_two_bounds(shipped, monkeypatch):
+    held = {"holds": claims.Holds(between=(40, 60))}
+    changed = [c.model_copy(update=held) if c.name == "theorem_1" else c for c in claims.ledger()]
+    monkeypatch.setattr(plots_claims, "ledger", lambda: changed)
+    rows = shipped[shipped["claim"] == "theorem_1"].assign(claimed="40 to 60")
+    (axis,) = plots_claims.forest(rows).axes
+    marks = [line.get_xdata() for line in axis.lines if line.get_marker() in ("o", "X")]
+    places = [float(x[0]) for x in marks if len(x) == 1]  # without the legend's
+    assert len(places) == len(rows) > 0 and max(places) < 0
 
 
 def test_the_parts_that_claims_look_at_are_parts_of_a_profile():

@@ -6,8 +6,6 @@ import json
 import re
 import shutil
 import struct
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,8 +19,8 @@ from ffcore.diff_intervals import BEYOND, INSIDE, UNKNOWN
 from ffcore.diff_tables import CHANGED, LOST, ONLY_A, ONLY_B, SAME
 from ffcore.differences import DRAWN
 from ffcore.errors import ReportError
+from tests.commands import pipeline
 
-ROOT = Path(__file__).parent.parent
 PROFILE = {"title": "Small", "rq1": [{"seeds": [0], "epochs": 8}]}
 INPUTS = {
     "reports": {
@@ -535,20 +533,6 @@ def test_of_long_tables_the_largest_changes_are_shown_and_all_counted(tmp_path):
     assert f">n{number}<" in page and ">n1<" not in page
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """A browser of this machine, or the one that playwright installed."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright")
-    with sync_api.sync_playwright() as playwright:
-        there = shutil.which("chromium") or shutil.which("google-chrome")
-        there = there or playwright.chromium.executable_path
-        if not Path(there).exists():
-            pytest.skip("no browser; install Chromium, or run `playwright install chromium`")
-        found = playwright.chromium.launch(executable_path=there)
-        yield found
-        found.close()
-
-
 @pytest.mark.parametrize(("width", "beside"), [(1280, True), (400, False)])
 def test_in_a_browser_nothing_is_asked_for_and_the_page_fits(
     pair, browser, tmp_path, width, beside
@@ -572,31 +556,41 @@ def test_in_a_browser_nothing_is_asked_for_and_the_page_fits(
 # The command
 
 
-def diff(*arguments, code=0):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "pipeline.py"), "diff", *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, cwd=ROOT,
-    )  # fmt: skip
-    assert done.returncode == code and "Traceback" not in done.stderr, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
 def test_the_command_takes_names_beginnings_latest_and_folders(pair, tmp_path):
     a, b = pair
     results = a.parents[1]
-    said = diff(a.name, "latest", "--results", results)
+    said = pipeline("diff", a.name, "latest", "--results", results)
     page = results / "diffs" / f"{a.name}--{b.name}.html"
     assert said.rstrip().endswith(str(page)) and "tables: 1 of 2 in both changed" in said
     length = next(n for n in range(len(a.name)) if a.name[:n] != b.name[:n])
-    again = diff(a.name[:length], b, "--results", results, "--into", tmp_path / "page.html")
+    again = pipeline(
+        "diff", a.name[:length], b, "--results", results, "--into", tmp_path / "page.html"
+    )
     assert (tmp_path / "page.html").read_bytes() == page.read_bytes()
     assert again.splitlines()[:-1] == said.splitlines()[:-1]
-    assert diff("latest", b.name, "--results", results) == f"{b.name}: the same version\n"
+    assert (
+        pipeline("diff", "latest", b.name, "--results", results) == f"{b.name}: the same version\n"
+    )
+
+
+def test_verify_takes_the_same_names_and_tells_what_is_damaged(pair, tmp_path):
+    a, b = pair
+    results = tmp_path / "results"
+    shutil.copytree(a.parents[1], results, symlinks=True)
+    length = next(n for n in range(len(a.name)) if a.name[:n] != b.name[:n]) + 1
+    for name in (a.name[:length], a):
+        said = pipeline("verify", "--report", name, "--results", results)
+        assert said == f"{a.name}: every file is as it was published\n"
+    (results / "reports" / a.name / "manifest.json").write_text("{")
+    said = pipeline("verify", "--report", a.name, "--results", results, code=1)
+    assert "is not as it was published: changed: manifest.json" in said
+    (results / "reports" / a.name / "index.html").unlink()
+    assert "no page to open" in pipeline("reports", "open", a.name, "--results", results, code=1)
 
 
 def test_the_command_names_what_it_cannot_find(pair):
     results = pair[0].parents[1]
     for name in ("quack", ""):
-        assert pair[0].name in diff(name, "latest", "--results", results, code=1)
-    said = diff("quick-", "latest", "--results", results, code=1)
+        assert pair[0].name in pipeline("diff", name, "latest", "--results", results, code=1)
+    said = pipeline("diff", "quick-", "latest", "--results", results, code=1)
     assert pair[0].name in said and pair[1].name in said and "more of its name" in said

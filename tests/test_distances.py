@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from persim import bottleneck as persim_bottleneck
 
-from ffcore import distances, matching, rq2, rq2_topology, topology, topology_words, workers
+from ffcore import distances, matching, rq2, rq2_topology, topology, topology_words
 from ffcore.errors import ConfigError
 from ffcore.store import Store
 from ffcore.study import Study, network
+from tests.conftest import train_into
 
 bars = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), max_size=7).map(
     lambda pairs: np.array([(b / 2, (b + length) / 2) for b, length in pairs]).reshape(-1, 2)
@@ -187,10 +188,7 @@ def study(tmp_path_factory):
     """The smoke profile's networks of RQ1, trained in this process."""
     results = tmp_path_factory.mktemp("distances")
     found = Study("smoke", results=results)
-    store = Store(results)
-    tasks = [workers.Task((e,)) for e in found.profile.networks("rq1")]
-    for o in workers.run_tasks(tasks, workers=1):
-        store.save(o.experiment, o.summary, o.tables, o.weights, o.seconds, o.provenance)
+    train_into(Store(results), found.profile.networks("rq1"))
     return found
 
 

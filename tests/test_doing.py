@@ -37,6 +37,16 @@ def test_a_task_runs_again_only_when_its_inputs_changed_or_its_file_is_gone(tmp_
     assert doing.noted(book, doing.Inputs.SECONDS) == {"a": 1.5, "b": 1.5}
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [("ab", "code changed: f.a, f.b"), ("abc", "code changed: f.a, f.b, f.c"),
+     ("abcde", "code changed: f.a, f.b, f.c and 2 more")],
+)  # fmt: skip
+def test_the_first_names_of_what_changed_are_told_and_the_others_counted(names, said):
+    then, now = ({"code": {"f": dict.fromkeys(names, value)}} for value in "12")
+    assert doing.difference(then, now) == said
+
+
 def test_a_failing_task_is_raised_and_costs_no_other(tmp_path):
     book, done = tmp_path / "book.json", []
     inputs = {name: {"x": "1"} for name in "abc"}

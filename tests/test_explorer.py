@@ -22,8 +22,8 @@ from ffcore import (
 from ffcore.config import FACTORS
 from ffcore.errors import ConfigError
 from ffcore.study import Study
-from ffcore.workers import Outcome, Task, run_tasks
 from tests import explored
+from tests.conftest import train_into
 from tests.test_reports import executed, publish
 
 
@@ -185,9 +185,7 @@ def study(tmp_path_factory):
     """Three networks of the smoke profile, trained for an epoch in this process."""
     found = Study("smoke", {"epochs": 1}, results=tmp_path_factory.mktemp("explorer"))
     chosen = [e for e in found.profile.networks("rq1") if e.activation == "tanh"]
-    for o in run_tasks([Task((e,)) for e in chosen], workers=1):
-        assert isinstance(o, Outcome)
-        found.store.save(o.experiment, o.summary, o.tables, o.weights, o.seconds, o.provenance)
+    train_into(found.store, chosen)
     return found
 
 

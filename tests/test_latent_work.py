@@ -11,7 +11,7 @@ from ffcore.config import make_experiment
 from ffcore.errors import ReportError, StoreError
 from ffcore.profiles import make_profile
 from ffcore.study import Study
-from tests.conftest import tiny
+from tests.conftest import tiny, train_into
 
 MODULES = {"ffcore.rq2", "ffcore.rq2_topology", "ffcore.polarity_view"}
 PROFILE = {
@@ -33,8 +33,7 @@ def trained(tmp_path_factory):
     """Results with four small networks, trained in this process."""
     results = tmp_path_factory.mktemp("latent_work")
     study = opened(results)
-    for o in workers.run_tasks([workers.Task((e,)) for e in study.profile.networks()], workers=1):
-        study.store.save(o.experiment, o.summary, o.tables, o.weights, o.seconds, o.provenance)
+    train_into(study.store, study.profile.networks())
     return results
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ffcore import tracing
 from ffcore.errors import ReportError
-from ffcore.outputs import open_output, read_provenance
+from ffcore.outputs import open_output
 
 mpl.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -73,7 +74,7 @@ def test_figures_are_the_same_bytes_every_time(tmp_path):
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_figure_files_carry_their_provenance(tmp_path, kind):
     save(tmp_path, report="rq1", keys="0123", revision="abc (modified) \\ é")
-    assert read_provenance(tmp_path / f"figures/line.{kind}") == {
+    assert tracing.record(tmp_path / f"figures/line.{kind}") == {
         "command": "python pipeline.py figure line",
         "figure": "line",
         "keys": "0123",
@@ -89,8 +90,8 @@ def test_foreign_figure_has_no_provenance(tmp_path):
     line_figure().savefig(tmp_path / "other.png")
     plt.close("all")
     for path in (tmp_path / "other.png", tmp_path / "none.svg"):
-        with pytest.raises(ReportError, match="carries no provenance|cannot read"):
-            read_provenance(path)
+        with pytest.raises(ReportError, match="carries no record|cannot read"):
+            tracing.record(path)
 
 
 def test_only_a_paper_scale_figure_is_without_a_note(tmp_path):
@@ -130,9 +131,9 @@ def test_notes_at_the_foot_never_overlap(sources, width):
 def test_sources_stand_in_the_metadata_and_nothing_does_without(tmp_path):
     out = open_output(tmp_path, profile=SimpleNamespace(name="paper", paper_scale=True))
     out.figure(line_figure(), "with", caption="c", sources="18 own, 90 not run")
-    assert read_provenance(tmp_path / "figures/with.pdf")["sources"] == "18 own, 90 not run"
+    assert tracing.record(tmp_path / "figures/with.pdf")["sources"] == "18 own, 90 not run"
     out.figure(line_figure(), "without", caption="c")
-    assert "sources" not in read_provenance(tmp_path / "figures/without.svg")
+    assert "sources" not in tracing.record(tmp_path / "figures/without.svg")
     assert foot("", profile=SimpleNamespace(name="paper", paper_scale=True))[1] == []
 
 

@@ -6,8 +6,6 @@ import base64
 import json
 import re
 import shutil
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -15,7 +13,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-ROOT = Path(__file__).parent.parent
+from tests.commands import pipeline
+
 SECRET = "a-folder-that-nobody-should-read-about"
 PROFILE = """
 title: smallest
@@ -25,16 +24,6 @@ rq1:
 rq2: {images: 20}
 sparsity: [{dataset: digits, width: 8, epochs: 0, images: 50}]
 """
-
-
-def pipeline(*arguments, code=0):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "pipeline.py"), *map(str, arguments)],
-        capture_output=True, text=True, timeout=300, cwd=ROOT,
-    )  # fmt: skip
-    text = done.stdout + done.stderr
-    assert done.returncode == code and "Traceback" not in text, text
-    return text
 
 
 @pytest.fixture(scope="module")

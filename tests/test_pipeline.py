@@ -4,8 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -207,13 +205,8 @@ def shared(made, tmp_path_factory):
 
 def elsewhere(root, *arguments, code=0):
     """Run a command of the project in ``root``."""
-    done = subprocess.run(
-        [sys.executable, "pipeline.py", *map(str, arguments)],
-        capture_output=True, text=True, timeout=300, cwd=root,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return pipeline(*arguments, code=code, root=root, env=env)
 
 
 def test_a_report_is_made_from_shared_tables_without_training(shared):

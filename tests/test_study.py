@@ -3,12 +3,12 @@
 import pandas as pd
 import pytest
 
-from ffcore import geometry, published, rq1, rq2, theorems, workers
+from ffcore import geometry, published, rq1, rq2, theorems
 from ffcore.config import FACTORS
 from ffcore.errors import StoreError
 from ffcore.store import Store
 from ffcore.study import Study, as_published, identity
-from tests.conftest import tiny
+from tests.conftest import tiny, train_into
 
 
 @pytest.fixture(scope="module")
@@ -16,11 +16,7 @@ def study(tmp_path_factory):
     """The smoke profile, trained in this process."""
     results = tmp_path_factory.mktemp("study")
     found = Study("smoke", results=results)
-    store = Store(results)
-    tasks = [workers.Task((e,)) for e in (*found.profile.networks(),
-                                          *found.profile.sparsity_runs())]  # fmt: skip
-    for o in workers.run_tasks(tasks, workers=1):
-        store.save(o.experiment, o.summary, o.tables, o.weights, o.seconds, o.provenance)
+    train_into(Store(results), [*found.profile.networks(), *found.profile.sparsity_runs()])
     return found
 
 

@@ -1,11 +1,7 @@
 """A stored run trained again is bitwise the same, or inside the spread, or said to differ."""
 
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,9 +11,9 @@ from ffcore import comparison, published, verification, workers
 from ffcore.config import SparsityExperiment, make_experiment
 from ffcore.errors import StoreError
 from ffcore.store import Store
+from tests.commands import pipeline
 from tests.conftest import tiny
 
-ROOT = Path(__file__).parent.parent
 STUDY = SparsityExperiment(dataset="digits", width=32, epochs=1, batch_size=128)
 
 
@@ -213,23 +209,14 @@ def test_what_cannot_be_trained_is_said_and_not_counted_as_verified(store, outco
         verification.verify(Store(tmp_path / "empty"), 1)
 
 
-def command(*arguments, code=0):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "pipeline.py"), "verify", *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, cwd=ROOT, env={**os.environ},
-    )  # fmt: skip
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
 def test_the_command_prints_a_table_and_fails_where_a_run_differs(store, outcomes):
-    said = command("--sample", 1, "--results", store.results)
+    said = pipeline("verify", "--sample", 1, "--results", store.results)
     assert re.search(r"^digits-.*  bitwise equal  +\d.* s  +3 tensors", said, re.M)
     for e, tensor in ((tiny(), "layer1"), (STUDY, "final")):
         save(store, outcomes[e], weights=altered(outcomes[e], tensor))
-    said = command("--sample", 1, "--results", store.results, code=1)
+    said = pipeline("verify", "--sample", 1, "--results", store.results, code=1)
     assert re.search(r"error: 1 of 1 are not as stored; first digits-.*, tensor \w+ differs", said)
-    said = command("--sample", 1, "--report", "x", "--results", store.results, code=1)
+    said = pipeline("verify", "--sample", 1, "--report", "x", "--results", store.results, code=1)
     assert "choose --report VERSION, or --sample N" in said
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.commands import pipeline
 
 ROOT = Path(__file__).parent.parent
 PROFILE = """
@@ -33,13 +33,10 @@ def make(folder: Path, environment: dict[str, str], umask: int = -1) -> Path:
     options = ["--profile", folder / "twice.yaml", "--results", folder / "results"]
     said = ""
     for command in (["train"], ["report", *REPORTS]):
-        words = map(str, [sys.executable, ROOT / "pipeline.py", *command, *options])
-        done = subprocess.run(
-            list(words), capture_output=True, text=True, encoding="utf-8", errors="replace",
-            timeout=300, cwd=folder, umask=umask, env={**os.environ, **environment},
+        said = pipeline(
+            *command, *options, cwd=folder, umask=umask, env={**os.environ, **environment},
+            encoding="utf-8", errors="replace",
         )  # fmt: skip
-        said = done.stdout + done.stderr
-        assert done.returncode == 0 and "Traceback" not in said, said
     found = re.search(r"^(/.*)/index\.html$", said, re.M)
     assert found, said
     return Path(found[1])
