@@ -16,9 +16,10 @@ from ffcore.profiles import make_profile
 from ffcore.study import read_profile
 
 ROOT = Path(__file__).parent.parent
-EVERYONE = {"errors"}
+EVERYONE = {"errors", "reading"}
 # DESIGN 7: data flows one way. What a module may import from ffcore, beside ffcore.errors.
 ARROWS = {
+    "reading": set(),
     "plugins": {"definitions", "digests"},
     "config": {"plugins"},
     "profiles": {"config", "plugins"},
@@ -28,7 +29,7 @@ ARROWS = {
     "own_data": {"own_arrays", "own_formats", "own_images"},
     "sources": {"own_data"},
     "formats": {"sources"},
-    "download": {"sources"},
+    "download": {"own_images", "sources"},
     "data": {"sources", "formats", "download", "own_data"},
     "labels": {"plugins"},
     "goodness": {"plugins"},
