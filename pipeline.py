@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ffcore.console import duration, say, watch_signals
+from ffcore.console import duration, plain, say, watch_signals
 from ffcore.errors import ConfigError, FFError, ReportError, StoreError, unknown
 from ffcore.locks import MARKER, alone
 from ffcore.options import (
@@ -303,9 +303,9 @@ def trace(
     from ffcore import tracing
 
     for name, value in tracing.record(file).items():
-        print(f"{name}: {value if isinstance(value, str) else json.dumps(value)}")
+        print(plain(f"{name}: {value if isinstance(value, str) else json.dumps(value)}"))
     for place in tracing.published(file, results) or ["none here"]:
-        print(f"published in: {place}")
+        print(plain(f"published in: {place}"))
 
 
 @app.command()
@@ -325,7 +325,7 @@ def diff(
     from ffcore.notebooks import write_atomically
 
     found = differences.compare(_version(a, results), _version(b, results))
-    print("\n".join(diff_words.summary(found)))
+    print("\n".join(map(plain, diff_words.summary(found))))
     if not found.same and not dry_run:
         page = into or results / "diffs" / f"{found.a.name}--{found.b.name}.html"
         write_atomically(page, diff_page.page(found))

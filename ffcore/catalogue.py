@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ffcore.errors import ReportError
+from ffcore.reading import json_file
 
 TAG = re.compile(r"(figure|table):([a-z0-9_]+)")
 FINDING = "finding"
@@ -91,7 +91,7 @@ def read(path: Path) -> dict[str, Any]:
         ReportError: it is missing or malformed; names file and cell.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json_file(path)
     except OSError as error:
         raise ReportError(f"cannot read notebook {path}: {error.strerror}") from None
     except ValueError as error:
@@ -129,7 +129,7 @@ def _parameters(path: Path, number: int, source: str) -> dict[str, Any]:
             if not isinstance(target, ast.Name):
                 raise ValueError(f"line {statement.lineno} assigns to no name")
             found[target.id] = ast.literal_eval(value)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:  # too deep, too
         what = f"a parameters cell holds assignments of plain values only: {error}"
         raise _malformed(path, number, what) from None
     return found

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ffcore import reading
 from ffcore.network import Block
 
 EVERY = 60.0  # seconds of training between two checkpoints
@@ -49,14 +50,14 @@ class Checkpoint:
 
         try:
             with safe_open(self._path, framework="pt") as file:
-                about = json.loads(file.metadata()["about"])
+                about = reading.parsed(file.metadata()["about"])
                 if about.pop("identity") != self._identity:
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
             targets = _tensors(blocks)
             if {n: t.shape for n, t in tensors.items()} != {n: t.shape for n, t in targets.items()}:
                 return None
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        except (OSError, SafetensorError, ValueError, LookupError, TypeError, AttributeError):
             return None
         for name, target in targets.items():
             target.copy_(tensors[name])
@@ -104,8 +105,8 @@ def _keys(path: Path) -> set[str]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            return set(json.loads(file.metadata()["about"])["histories"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+            return set(reading.parsed(file.metadata()["about"])["histories"])
+    except (OSError, SafetensorError, ValueError, LookupError, TypeError, AttributeError):
         return set()
 
 

@@ -18,7 +18,7 @@ from sklearn import base
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ffcore import data, goodness, labels, train
+from ffcore import data, goodness, labels, reading, train
 from ffcore.config import Experiment, make_experiment
 from ffcore.errors import ConfigError, StoreError, unknown
 
@@ -195,23 +195,29 @@ class FFClassifier(base.ClassNamePrefixFeaturesOutMixin, base.ClassifierMixin,
                 raise ValueError("it was not written by FFClassifier.save")
             if meta.get("sha256") != _seal(meta["ffcore"], weights):
                 raise ValueError("its content does not fit its checksum")
-            facts = json.loads(meta["ffcore"])
+            facts = reading.parsed(meta["ffcore"])
             if facts["format"] != FORMAT:
                 raise ValueError(f"it has format {facts['format']}, this version reads {FORMAT}")
             model = cls(**facts["parameters"])
             model.experiment_ = make_experiment(**facts["experiment"])
-            model.classes_ = np.array(facts["classes"][1], dtype=facts["classes"][0])
+            kind = np.dtype(facts["classes"][0])
+            if kind.itemsize > 4 * len(meta["ffcore"]):
+                raise ValueError(f"its classes are of type {kind}")
+            model.classes_ = np.array(facts["classes"][1], dtype=kind)
             model.n_features_in_, names = facts["features"]
             if names:
                 model.feature_names_in_ = np.array(names, dtype=object)
             model.mean_, model.scale_ = map(float, facts["standard"])
             model.history_, model.weights_ = facts["history"], weights
+            if not model._room(weights):
+                raise ValueError("its weights do not fit its experiment, classes and features")
             fitting = model._untrained(model.experiment_).weights(0)
             if {k: w.shape for k, w in weights.items()} != {k: w.shape for k, w in fitting.items()}:
                 raise ValueError("its weights do not fit its experiment, classes and features")
         except FileNotFoundError:
             raise StoreError(f"there is no file {path}") from None
-        except (OSError, SafetensorError, LookupError, TypeError, ValueError, ConfigError) as error:
+        except (OSError, SafetensorError, LookupError, TypeError, AttributeError, ValueError,
+                ConfigError) as error:  # fmt: skip
             raise StoreError(f"cannot load {path}: {error}; fit again and save") from None
         return model
 
@@ -277,6 +283,22 @@ class FFClassifier(base.ClassNamePrefixFeaturesOutMixin, base.ClassifierMixin,
             [plain], dataset, self._device(), lambda now: told(now.epoch, now.epochs, now.accuracy)
         )
         return result
+
+    def _room(self, weights: dict[str, Any]) -> bool:
+        """Whether a file's weights are as many as its experiment, classes and features claim, so
+        that a network of that size takes no more memory than the file."""
+        e = self.experiment_
+        corner, rows = e.label_embedding == "corner", [len(self.classes_), *e.widths]
+        inputs = self.n_features_in_ - (len(self.classes_) if corner else 0)
+        names = ["patterns", *(f"layer{i}" for i in range(1, len(e.widths) + 1))]
+        if {*names} != {*weights}:
+            return False
+        patterns = weights["patterns"]
+        return (
+            [weights[name].shape[0] for name in names] == rows
+            and (corner or patterns.shape[1] == e.label_size)
+            and weights["layer1"].shape[1] == inputs + patterns.shape[1]
+        )
 
     def _untrained(self, e: Experiment) -> train.Block:
         inputs = self.n_features_in_ - (len(self.classes_) if e.label_embedding == "corner" else 0)

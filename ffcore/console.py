@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -82,6 +83,16 @@ def stop_if_interrupted() -> None:
 def say(text: str) -> None:
     """One line to the person at the terminal (standard error, so that output can be piped)."""
     print(text, file=sys.stderr, flush=True)
+
+
+def plain(text: str) -> str:
+    """A foreign text for the terminal: what would move its cursor or change its colours, or the
+    direction of the text, in its code."""
+    strange = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in strange else c
+        for c in text
+    )
 
 
 def duration(seconds: float) -> str:

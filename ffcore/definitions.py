@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ffcore import reading
 from ffcore.catalogue import read
 from ffcore.errors import ReportError, unknown
 
@@ -350,7 +351,7 @@ def _beside(path: Path) -> list[Path]:
 
 def _kept(book: Path, stamp: list[Any]) -> dict[str, Any]:
     try:
-        content = json.loads(book.read_text(encoding="utf-8"))
+        content = reading.json_file(book)
         return dict(content["modules"]) if content["stamp"] == stamp else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

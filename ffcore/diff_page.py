@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ffcore import diff_causes, diff_html, diff_words
+from ffcore import diff_causes, diff_html, diff_words, reading
 from ffcore.diff_causes import EVERY, Cause
 from ffcore.diff_html import ROWS, text
 from ffcore.diff_tables import CHANGED, LOST, SAME, TableChange
@@ -205,9 +205,10 @@ def _link(kind: str, name: str) -> str:
 
 def _image(path: Path) -> str:
     try:
-        return base64.b64encode(path.read_bytes()).decode()
-    except OSError as error:
-        raise ReportError(f"cannot read {path}: {error.strerror or error}") from None
+        return base64.b64encode(reading.content(path)).decode()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ReportError(f"cannot read {path}: {why}") from None
 
 
 def _part(manifest: Mapping[str, Any], first: str, second: str) -> Any:

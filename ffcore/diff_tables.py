@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from ffcore import diff_intervals
+from ffcore import diff_intervals, reading
 from ffcore.diff_intervals import BEYOND, UNKNOWN, Interval, number
 from ffcore.errors import ReportError
 
@@ -94,13 +94,13 @@ def read(path: Path) -> Table:
             first; names file and row.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
-        rows = [tuple(row) for row in csv.reader(io.StringIO(text), strict=True) if row]
+        content = io.StringIO(reading.text(path), newline="")
+        rows = [tuple(row) for row in csv.reader(content, strict=True) if row]
     except OSError as error:
         raise ReportError(f"cannot read {path.name}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ReportError(f"{path.name} is damaged: it is no UTF-8 text") from None
-    except csv.Error as error:
+    except (csv.Error, ValueError) as error:
         raise ReportError(f"{path.name} is damaged: {error}") from None
     columns = rows[0] if rows else ()
     if len(set(columns)) != len(columns):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ffcore import diff_causes, diff_tables, reports
+from ffcore import diff_causes, diff_tables, reading, reports
 from ffcore.diff_causes import Cause
 from ffcore.diff_tables import CHANGED, LOST, ONLY_A, ONLY_B, SAME, Table, TableChange
 from ffcore.errors import ReportError
@@ -102,7 +101,7 @@ def _side(folder: Path) -> Side:
     if not any((folder / part).exists() for part in (reports.MANIFEST, "tables", "figures")):
         raise ReportError(f"{folder} is no report version: it has no manifest, tables or figures")
     try:
-        content = json.loads((folder / reports.MANIFEST).read_text(encoding="utf-8"))
+        content = reading.json_file(folder / reports.MANIFEST)
     except (OSError, ValueError):
         pass  # verify says so below
     try:
@@ -162,9 +161,9 @@ def _figure(name: str, a: Side, b: Side) -> FigureChange:
         state, note = absent
         return FigureChange(name, state, _joined(note, behind if state == LOST else ""), data)
     try:
-        raw = [(side.folder / file).read_bytes() for side in (a, b)]
-    except OSError as error:
-        note = f"cannot read {file}: {error.strerror or error}"
+        raw = [reading.content(side.folder / file) for side in (a, b)]
+    except (OSError, ValueError) as error:
+        note = f"cannot read {file}: {getattr(error, 'strerror', None) or error}"
         return FigureChange(name, LOST, _joined(note, behind), data)
     pictures = [_picture(content) for content in raw]
     if damaged := [m for m, picture in zip("AB", pictures, strict=True) if picture is None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from doit.task import dict_to_task
 from ffcore.console import say
 from ffcore.digests import changed
 from ffcore.errors import FFError, ReportError, shortened
+from ffcore.reading import json_file
 
 
 class _Loader(TaskLoader2):
@@ -102,7 +102,7 @@ def noted(book: Path, key: str = Inputs.KEY) -> dict[str, Any]:
     """What doit noted in its book of the inputs of each task, or of its seconds, by the task's
     name."""
     try:
-        tasks = json.loads(book.read_text())
+        tasks = json_file(book)
         return {task: entry["_values_:"].get(key) for task, entry in tasks.items()
                 if "_values_:" in entry}  # fmt: skip
     except (OSError, ValueError, TypeError, AttributeError):
@@ -128,13 +128,21 @@ def difference(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
 def _set_aside_if_damaged(book: Path) -> None:
     """A book that cannot be read costs what it knew, not the whole pipeline."""
     try:
-        damaged = book.exists() and not isinstance(json.loads(book.read_text()), dict)
+        damaged = book.exists() and not _sound(json_file(book))
     except (OSError, ValueError):
         damaged = True
     if damaged:
         aside = book.with_name(f"{book.name}.damaged")
         book.replace(aside)
         say(f"{book} is damaged and was set aside as {aside.name}; notebooks run again")
+
+
+def _sound(content: Any) -> bool:
+    """Whether each entry of a book is a mapping, and so are the values in it, if any."""
+    return isinstance(content, dict) and all(
+        isinstance(entry, dict) and isinstance(entry.get("_values_:", {}), dict)
+        for entry in content.values()
+    )
 
 
 def _guard(action: tuple[Any, list[Any]], failures: list[BaseException]) -> tuple[Any, list[Any]]:

@@ -8,13 +8,19 @@ import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from uuid import uuid4
 
 from ffcore.errors import DataError
+from ffcore.own_images import shown
 from ffcore.sources import Fault, File, content, folder, locate, lookup, remedy
 
 Progress = Callable[[str], None]
 TIMEOUT = (10, 30)  # seconds to connect, seconds of silence
+CHUNK = 2**16  # bytes that are received at a time
+SLOWEST = 60.0  # seconds for each of them
+WAITING = 64  # chunks that may wait for the disk
 ARCHIVE_LIMIT = 2**30  # bytes of a .zip that a mirror may send
 
 
@@ -120,12 +126,11 @@ def _place(file: File, part: _Part, target: Path) -> None:
 
 
 class _Part:
-    """A temporary file beside its target which limits and reports what pooch writes to it."""
-
-    total = 0  # set by pooch: bytes that the server announces
+    """A temporary file beside its target which limits and reports what is written to it."""
 
     def __init__(self, target: Path, limit: int, say: Progress):
         self.path = target.with_name(f".{target.name}.{uuid4().hex}.part")
+        self.total = 0  # bytes that the server announces
         self._name, self._limit, self.say = target.name, limit, say
         self._written = self._reported = 0
         self._stream = open(self.path, "xb")
@@ -147,38 +152,64 @@ class _Part:
             of = f" of {self.total / 1e6:.1f}" if self.total else ""
             self.say(f"{self._name} {self._written / 1e6:.1f}{of} MB")
 
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def update(self, count: int) -> None:
-        """Called by pooch for each chunk; ``write`` knows its true size."""
-
-    def reset(self) -> None:
-        """Called by pooch at the end."""
-
     def close(self) -> None:
         self._stream.close()
 
 
 def _download(url: str, part: _Part) -> None:
-    import requests
-    from pooch import HTTPDownloader  # type: ignore[import-untyped]
-
-    # A server that compresses once more would change the bytes that the MD5 is of.
+    """Write what a URL answers into a file, in the time that SLOWEST allows each CHUNK."""
     part.say(f"downloading {url}")
+    chunks: SimpleQueue[bytes | Exception] = SimpleQueue()
+    given_up = Event()
+    # Silence ends by itself, but a byte now and then would keep a read waiting for weeks. A thread
+    # that is given up ends with its connection, or with this process.
+    Thread(target=_receive, args=(url, part, chunks, given_up), daemon=True).start()
+    try:
+        while True:
+            try:
+                found = chunks.get(timeout=SLOWEST)
+            except Empty:
+                raise Unreachable(f"sends less than {CHUNK} bytes in {SLOWEST:g} s") from None
+            if isinstance(found, Exception):
+                raise found
+            if not found:
+                return
+            part.write(found)
+    finally:
+        given_up.set()
+
+
+def _receive(
+    url: str, part: _Part, chunks: SimpleQueue[bytes | Exception], given_up: Event
+) -> None:
+    """Put the bytes of an answer into a queue, then an empty chunk, or what went wrong."""
+    import requests
+    from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+    # What a server compresses once more would not be the published bytes, and nothing expands it.
     plain = {"Accept-Encoding": "identity"}
     try:
-        HTTPDownloader(part, 2**16, timeout=TIMEOUT, headers=plain)(url, part, None)
+        with requests.get(url, headers=plain, stream=True, timeout=TIMEOUT) as response:
+            response.raise_for_status()
+            announced = response.headers.get("Content-Length", "")
+            part.total = int(announced) if announced.isdecimal() and len(announced) < 16 else 0
+            for chunk in response.raw.stream(CHUNK, decode_content=False):
+                if given_up.is_set():
+                    return
+                chunks.put(chunk)
+                while chunks.qsize() > WAITING and not given_up.wait(0.01):
+                    pass
+        chunks.put(b"")
     except requests.HTTPError as error:
         code = "an error" if error.response is None else error.response.status_code
-        raise Fault(f"answers HTTP {code}") from None
+        chunks.put(Fault(f"answers HTTP {code}"))
     except requests.exceptions.SSLError:
-        raise Unreachable("has no valid certificate") from None
-    except requests.Timeout:
-        raise Unreachable("does not answer in time") from None
+        chunks.put(Unreachable("has no valid certificate"))
+    except (requests.Timeout, ReadTimeoutError):
+        chunks.put(Unreachable("does not answer in time"))
     except requests.ConnectionError:
-        raise Unreachable("cannot be reached") from None
-    except requests.exceptions.ChunkedEncodingError:
-        raise Fault("broke off before the end") from None
-    except (requests.RequestException, ValueError) as error:
-        raise Fault(f"cannot be used: {error}") from None
+        chunks.put(Unreachable("cannot be reached"))
+    except HTTPError:
+        chunks.put(Fault("broke off before the end"))
+    except Exception as error:  # the server's words, or a redirection to no address at all
+        chunks.put(Fault(f"cannot be used: {shown(str(error)[:200])}"))

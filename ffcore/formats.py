@@ -6,8 +6,10 @@ Each parser returns [train images, train labels, test images, test labels]: uint
 
 from __future__ import annotations
 
+import gzip
 import io
 import pickle
+import pickletools
 import tarfile
 import zlib
 from math import prod
@@ -19,6 +21,16 @@ from ffcore.splits import fifths
 if TYPE_CHECKING:
     import numpy as np
 
+ROOM = 2**20  # bytes of an archive beside its batches: headers, padding, names
+
+# All that a batch of numbers and strings is pickled with. Among the others are some that take
+# memory before they have its content.
+_PLAIN = {
+    "PROTO", "EMPTY_DICT", "EMPTY_LIST", "EMPTY_TUPLE", "MARK", "BINPUT", "LONG_BINPUT", "BINGET",
+    "LONG_BINGET", "BININT", "BININT1", "BININT2", "LONG1", "INT", "NONE", "NEWTRUE", "NEWFALSE",
+    "SHORT_BINSTRING", "BINSTRING", "BINUNICODE", "GLOBAL", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3",
+    "REDUCE", "BUILD", "APPEND", "APPENDS", "SETITEM", "SETITEMS", "STOP",
+}  # fmt: skip
 CIFAR_BATCHES = (*(f"cifar-10-batches-py/data_batch_{i}" for i in range(1, 6)),
                  "cifar-10-batches-py/test_batch")  # fmt: skip
 
@@ -63,11 +75,14 @@ def parse_cifar(archive: bytes, source: Source) -> list[np.ndarray]:
     rows[CIFAR_BATCHES[-1]] = source.counts[1]
     batches = {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+        with (
+            _Expanded(sum(rows.values()) * (prod(source.shape) + 100) + ROOM, archive) as whole,
+            tarfile.open(fileobj=whole, mode="r:") as tar,
+        ):
             # In the archive's own order, since going back would expand it again from the start.
             for member in tar:
                 if count := rows.get(member.name):
-                    small = member.size <= count * (prod(source.shape) + 100) + 2**16
+                    small = member.size <= count * (prod(source.shape) + 100) + ROOM // 16
                     stream = tar.extractfile(member) if member.isreg() and small else None
                     if stream is None:
                         raise Fault(f"has a member {member.name} that is no CIFAR-10 batch")
@@ -87,17 +102,53 @@ def _unpickle(
     import numpy as np
 
     try:
+        _check_plain(pickled)
         batch = _Unpickler(io.BytesIO(pickled), encoding="bytes").load()
         *_, shape, kind, fortran, raw = batch[b"data"].state
         if kind.args[0] != b"u1" or shape != (rows, prod(source.shape)):
-            raise ValueError(f"data are {kind.args[0]} {shape}")
+            raise ValueError(f"data are no {rows} x {prod(source.shape)} bytes")
         images = np.frombuffer(raw, np.uint8).reshape(shape, order="F" if fortran else "C")
-        labels = np.array(batch[b"labels"], dtype=np.int64)
-        if labels.shape != (rows,) or labels.min() < 0 or labels.max() >= source.classes:
+        listed = batch[b"labels"]  # of lists of lists, one could be of any size
+        if type(listed) is not list or len(listed) != rows or {*map(type, listed)} - {int}:
+            raise ValueError(f"labels are not {rows} numbers")
+        labels = np.array(listed, dtype=np.int64)
+        if labels.min() < 0 or labels.max() >= source.classes:
             raise ValueError(f"labels are not {rows} of 0..{source.classes - 1}")
     except Exception as error:  # a hostile pickle can raise anything
         raise Fault(f"has a member {member} that is no CIFAR-10 batch: {error}") from None
     return images.copy(order="C"), labels
+
+
+def _check_plain(pickled: bytes) -> None:
+    """Raise ValueError for a pickle that does more than numbers, strings, lists and globals need.
+
+    A place in the memo is a number in the pickle, and the memo takes memory up to it.
+    """
+    for code, argument, _ in pickletools.genops(pickled):
+        if code.name not in _PLAIN:
+            raise ValueError(f"it uses {code.name}")
+        if code.name in ("BINPUT", "LONG_BINPUT") and int(argument or 0) > len(pickled):
+            raise ValueError(f"its memo has the place {argument}")
+
+
+class _Expanded(gzip.GzipFile):
+    """What a gzip file holds, up to a limit: longer is no sound archive."""
+
+    def __init__(self, limit: int, archive: bytes) -> None:
+        self._limit = limit
+        super().__init__(fileobj=io.BytesIO(archive))
+
+    def read(self, size: int | None = -1) -> bytes:
+        most = self._limit - self.tell()
+        if size is None or size < 0 or size > most:
+            raise tarfile.ReadError("it expands to more than it should")
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        # What does not go to a place only asks for the present one.
+        if offset > self._limit or (offset and whence != io.SEEK_SET):
+            raise tarfile.ReadError("it expands to more than it should")
+        return super().seek(offset, whence)
 
 
 class _Stub:

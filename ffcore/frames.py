@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -48,5 +48,26 @@ def read_frame(path: Path) -> pd.DataFrame:
     """
     from pyarrow.parquet import ParquetFile
 
-    with ParquetFile(path) as file:
+    with _damage_told(path), ParquetFile(path) as file:
         return file.read(use_threads=False).to_pandas(use_threads=False)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A Parquet file as pandas reads it; raises as ``read_frame``."""
+    import pandas as pd
+
+    with _damage_told(path):
+        return pd.read_parquet(path)
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """OSError and ValueError pass; whatever else a damaged file makes its reader raise is a
+    ValueError."""
+    try:
+        yield
+    except (OSError, ValueError):
+        raise
+    except Exception as error:
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path.name} is damaged: {words}") from None

@@ -12,6 +12,7 @@ from typing import Any
 
 from ffcore.console import say
 from ffcore.errors import ConfigError
+from ffcore.reading import json_file
 
 MARKER = ".ffcore"  # a folder that has it was made by this pipeline, and may be cleaned
 
@@ -53,6 +54,6 @@ def alone(results: Path) -> Iterator[None]:
 def _owner(path: Path) -> dict[str, Any]:
     """Who holds the lock, as far as it can be read."""
     try:
-        return dict(json.loads(path.read_text()))
+        return dict(json_file(path))
     except (OSError, ValueError, TypeError):
         return {}

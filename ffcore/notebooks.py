@@ -127,7 +127,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     Raises:
         ReportError: it cannot be written.
     """
-    raw = content.encode() if isinstance(content, str) else content
+    # A file's name may hold bytes that are no text.
+    raw = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

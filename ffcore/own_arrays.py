@@ -159,4 +159,9 @@ def _plain(place: Path, labels: np.ndarray) -> np.ndarray:
         return np.char.decode(labels, "utf-8", "backslashreplace")
     if labels.dtype.kind not in "biuU":
         refuse(place, f"has labels of {labels.dtype}; legal are integers and strings")
-    return labels if labels.dtype.kind == "U" else labels.astype(np.int64)
+    if labels.dtype.kind != "U":
+        return labels.astype(np.int64)
+    points = np.ascontiguousarray(labels.astype(labels.dtype.newbyteorder("="))).view(np.uint32)
+    if points.size and (points.max() > 0x10FFFF or ((points >= 0xD800) & (points < 0xE000)).any()):
+        refuse(place, "has labels of text that is damaged: they hold numbers that are no character")
+    return labels

@@ -20,6 +20,7 @@ from ffcore.errors import ConfigError, DataError
 from ffcore.own_arrays import Checked, check
 from ffcore.own_formats import layout
 from ffcore.own_images import refuse, shown
+from ffcore.reading import parsed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,10 +82,22 @@ def identify(path: str | Path) -> str:
     Raises:
         DataError: nothing is there, or it is no sound data set; says what is wrong with what.
     """
-    place = Path(os.path.abspath(Path(path).expanduser()))
+    place = Path(os.path.abspath(at_home(path)))
     name = _read(place)[0].name
     os.environ[VARIABLE] = json.dumps({**_places(), name: str(place)})
     return name
+
+
+def at_home(path: str | Path) -> Path:
+    """The path with the home folder in the place of ``~``.
+
+    Raises:
+        DataError: it is that of a user whom this machine does not know.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        refuse(Path(path), "begins with a home folder that this machine does not have")
 
 
 def where(name: str) -> Path:
@@ -135,7 +148,7 @@ _newest: dict[Path, tuple[object, Facts, Checked]] = {}
 
 def _places() -> dict[str, str]:
     try:
-        places = json.loads(os.environ.get(VARIABLE) or "{}")
+        places = parsed(os.environ.get(VARIABLE) or "{}")
         return {str(name): str(path) for name, path in places.items()}
     except (ValueError, AttributeError):
         raise ConfigError(f"{VARIABLE} is no JSON object of names and paths") from None
@@ -155,6 +168,8 @@ def _read(place: Path) -> tuple[Facts, Checked]:
             _newest[place] = (stamp, _described(place, checked), checked)
     except OSError as error:
         refuse(Path(error.filename or place), f"cannot be read: {error.strerror}")
+    except MemoryError:
+        refuse(place, "needs more memory than there is; take fewer or smaller images")
     _, described, checked = _newest[place]
     _facts[described.name] = described
     return described, checked

@@ -6,6 +6,7 @@ Nothing is unpickled, and what a header claims is compared with its file before 
 from __future__ import annotations
 
 import gzip
+import io
 import struct
 import zipfile
 import zlib
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ffcore.errors import DataError
-from ffcore.own_images import LIMIT, decode, find, refuse, shown
+from ffcore.own_images import decode, find, refuse, shown, within_limit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,7 @@ SPLIT = (("x_train", "y_train", "x_test", "y_test"),
          ("train_images", "train_labels", "test_images", "test_labels"))  # fmt: skip
 WHOLE = (("X", "y"), ("images", "labels"))
 TESTS = ("t10k", "test")
+HEADER = 2**16  # bytes; numpy reads none of an array's header that is longer than 10,000
 RATIO = 1032  # the most that a byte of a deflate stream can expand to
 FORMS = "the four IDX files under MNIST's names, an .npz file, or a folder of images for each class"
 
@@ -91,7 +93,7 @@ def _idx_files(folder: Path) -> tuple[Path, ...]:
 
 def _read_idx(files: tuple[Path, ...]) -> Found:
     dims = [_idx_dims(path, 1 if i % 2 else 3) for i, path in enumerate(files)]
-    _within_limit(files[0].parent, sum(map(prod, dims)))
+    within_limit(files[0].parent, sum(map(prod, dims)))
     arrays = [_idx_array(path, d) for path, d in zip(files, dims, strict=True)]
     return Found(tuple(arrays[::2]), tuple(arrays[1::2]))
 
@@ -131,6 +133,8 @@ def _idx_array(path: Path, dims: tuple[int, ...]) -> np.ndarray:
             filled += len(chunk)
         if stream.read(1):
             refuse(path, f"is too long: its header claims {len(array)} bytes, more follow")
+    if not len(array):
+        refuse(path, f"holds nothing: its header says {' x '.join(map(str, dims))}")
     return array.reshape(dims)
 
 
@@ -157,13 +161,18 @@ def _read_npz(path: Path) -> Found:
 
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
+            members: dict[str, zipfile.ZipInfo] = {}
+            for member in archive.infolist():
+                name = member.filename.removesuffix(".npy")
+                if name in members:
+                    refuse(path, f"holds {shown(name)} twice; save it again")
+                members[name] = member
             keys = next((f for f in (*SPLIT, *WHOLE) if members.keys() >= set(f)), None)
             if keys is None:
                 there = ", ".join(map(shown, sorted(members)[:8])) or "nothing"
                 forms = "; ".join(", ".join(form) for form in (*SPLIT, *WHOLE))
                 refuse(path, f"holds {there}; it must hold {forms}")
-            _within_limit(path, sum(_claimed(path, archive, members[k]) for k in keys))
+            within_limit(path, sum(_claimed(path, archive, members[k]) for k in keys))
             arrays = []
             for key in keys:
                 with archive.open(members[key]) as stream:
@@ -171,7 +180,7 @@ def _read_npz(path: Path) -> Found:
     except DataError:
         raise
     except Exception as error:  # a hostile file can raise anything
-        refuse(path, f"is no sound npz file: {shown(error)}")
+        refuse(path, f"is no sound npz file: {shown(error):.200}")
     rest = sorted(members.keys() - set(keys))
     named = f"{', '.join(map(shown, rest[:8]))}{' and more' if rest[8:] else ''}"
     notes = (f"not used: {named}",) if rest else ()
@@ -185,7 +194,12 @@ def _claimed(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> i
     name = shown(member.filename.removesuffix(".npy"))
     headers: dict[tuple[int, int], Any] = {(1, 0): npy.read_array_header_1_0,
                                            (2, 0): npy.read_array_header_2_0}  # fmt: skip
-    with archive.open(member) as stream:
+    # The others expand without a bound, whatever the member says of its size.
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        refuse(path, f"has {name} compressed by another method than numpy's; save it with "
+                     "numpy.savez_compressed")  # fmt: skip
+    with archive.open(member) as packed_stream:
+        stream = io.BytesIO(packed_stream.read(HEADER))
         version = npy.read_magic(stream)
         if version not in headers:
             refuse(path, f"has {name} of named fields; store a plain array")
@@ -201,8 +215,3 @@ def _claimed(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> i
         refuse(path, f"has {name} with a header that claims {kind} {list(dims)}, {size} bytes, "
                      f"which is not what its {packed} stored bytes hold")  # fmt: skip
     return size
-
-
-def _within_limit(path: Path, size: int) -> None:
-    if size > LIMIT:
-        refuse(path, f"needs {size / 2**30:.1f} GiB; the limit is {LIMIT / 2**30:g} GiB")

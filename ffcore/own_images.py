@@ -69,9 +69,7 @@ def decode(
     size, colour, clear = _survey(tree.files)
     shape = (3, size[1], size[0]) if colour else (size[1], size[0])
     need = len(tree.files) * int(np.prod(shape, dtype=object))
-    if need > LIMIT:
-        refuse(tree.files[0].parent, f"and the others hold {need / 2**30:.1f} GiB of pixels; the "
-                                     f"limit is {LIMIT / 2**30:g} GiB")  # fmt: skip
+    within_limit(tree.files[0].parent, need)
     images = []
     for part in tree.parts:
         pixels = np.empty((len(part), *shape), np.uint8)
@@ -83,6 +81,18 @@ def decode(
     labels = tuple(np.array([label for _, label in part]) for part in tree.parts)
     notes = [*tree.notes, *(["transparency is dropped"] if clear else [])]
     return tuple(images), labels, tuple(notes)
+
+
+def within_limit(path: Path, size: int) -> None:
+    """Raise DataError where images and labels of so many bytes are too many: beyond LIMIT, or a
+    third of the machine's memory, since they are checked and converted beside what is stored. A
+    small compressed file can claim as much."""
+    try:
+        most = min(LIMIT, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 3)
+    except (AttributeError, ValueError, OSError):  # not every system says
+        most = LIMIT
+    if size > most:
+        refuse(path, f"needs {size / 2**30:.1f} GiB; the limit is {most / 2**30:.2g} GiB")
 
 
 def shown(text: object) -> str:
@@ -168,4 +178,4 @@ def _opened(file: Path) -> Iterator[Any]:
         except UnidentifiedImageError:
             refuse(file, "is no PNG, JPEG or BMP image")
         except Exception as error:  # a hostile image can raise anything
-            refuse(file, f"cannot be read as an image: {shown(error)}")
+            refuse(file, f"cannot be read as an image: {shown(error):.200}")

@@ -128,10 +128,10 @@ def index_html(
     links = ", ".join(f'<a href="{escape(a)}">{escape(label)}</a>' for label, a in further)
     parts += [f"<p>Interactive: {links}</p>"] if links else []
     for report in reports:
-        page = f"{report['name']}.html"
+        page = f"{escape(report['name'])}.html"
         parts.append(f'<h2><a href="{page}">{escape(report["title"])}</a></h2>')
         parts.append('<div class="thumbs">')
-        for name, caption in report["figures"].items():
+        for name, caption in ((escape(n), c) for n, c in report["figures"].items()):
             files = " ".join(
                 f'<a href="figures/{name}.{kind}">{kind.upper()}</a>' for kind in ("svg", "pdf")
             )
@@ -141,7 +141,7 @@ def index_html(
                 f"<figcaption>{escape(caption)} {files}</figcaption></figure>"
             )
         parts.append("</div>\n<ul>")
-        for name, caption in report["tables"].items():
+        for name, caption in ((escape(n), c) for n, c in report["tables"].items()):
             link = f'<a href="{page}#table-{name}">{escape(caption)}</a>'
             parts.append(f'<li>{link} (<a href="tables/{name}.csv">CSV</a>)</li>')
         parts.append("</ul>")

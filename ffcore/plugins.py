@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
-from ffcore import definitions
+from ffcore import definitions, reading
 from ffcore.errors import ConfigError, nearest, unknown
 
 BUILT_IN: dict[str, tuple[str, ...]] = {
@@ -98,10 +98,10 @@ def load(path: str | Path) -> None:
     Raises:
         ConfigError: the file cannot be read, fails (names the line), or registers nothing.
     """
-    file = str(Path(path).resolve())
     try:
-        source = Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        file = str(Path(path).resolve())
+        source = reading.text(Path(file))
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"cannot read the plug-in file {path}: {reason}") from None
     if _sources.get(file) == source:
@@ -141,9 +141,9 @@ def load_listed(values: Any, folder: Path) -> Any:
     listed = values["plugins"]
     if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
         raise ConfigError(f"plugins is {listed!r:.80}: list files, such as `plugins: [mine.py]`")
+    for name in listed:
+        load(folder / name)
     files = [str((folder / name).resolve()) for name in listed]
-    for file in files:
-        load(file)
     return {**values, "plugins": files}
 
 

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ffcore.reading import json_file
+
 Stamp = list[int]
 
 
@@ -32,7 +34,7 @@ class Remembered:
         found = file.stat()
         name, stamp = f"{file.parent.name}/{file.name}", [found.st_size, found.st_mtime_ns]
         known = self._facts.get(name)
-        if isinstance(known, list) and known[:1] == [stamp]:
+        if isinstance(known, list) and len(known) == 2 and known[0] == stamp:
             return known[1]
         value = compute()
         self._facts[name] = [stamp, value]
@@ -54,6 +56,6 @@ class Remembered:
 
     def _read(self) -> dict[str, Any]:
         try:
-            return dict(json.loads(self._path.read_text()))
+            return dict(json_file(self._path))
         except (OSError, ValueError, TypeError):
             return {}

@@ -17,6 +17,7 @@ from ffcore.errors import ReportError
 from ffcore.notebooks import building, write_atomically
 from ffcore.outputs import CAPTIONS
 from ffcore.pages import index_html, to_html, with_nav
+from ffcore.reading import json_file
 
 __all__ = ["Version", "latest", "publish", "publish_figures", "to_html", "verify", "versions"]
 
@@ -135,11 +136,11 @@ def publish_figures(source: Path, figures: Path) -> list[str]:
 
 
 def verify(version_folder: Path) -> list[str]:
-    """Every difference between a version and its manifest: ``missing: …``, ``changed: …`` or
-    ``extra: …`` with the file's name. Empty if the version is intact."""
+    """Every difference between a version and its manifest: ``missing: …``, ``changed: …``,
+    ``unreadable: …`` or ``extra: …`` with the file's name. Empty if the version is intact."""
     manifest = version_folder / MANIFEST
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
+        content = json_file(manifest)
         measured = content.pop("measured")
         intact = content == _sealed(content) and measured == _sealed(measured)
         files = {**content["files"], **measured.get("files", {})}
@@ -153,8 +154,13 @@ def verify(version_folder: Path) -> list[str]:
     for name, value in expected.items():
         if name not in found:
             problems.append(f"missing: {name}")
-        elif file_digest(found[name]) != value:
+        elif not found[name].is_file():  # a pipe would be read for ever
             problems.append(f"changed: {name}")
+        else:
+            try:
+                problems += [f"changed: {name}"] if file_digest(found[name]) != value else []
+            except OSError:
+                problems.append(f"unreadable: {name}")
     return problems + [f"extra: {name}" for name in found if name not in expected]
 
 
@@ -163,7 +169,7 @@ def versions(results: Path) -> list[Version]:
     found = []
     for manifest in (results / "reports").glob(f"[!.]*/{MANIFEST}"):
         try:
-            content = json.loads(manifest.read_text(encoding="utf-8"))
+            content = json_file(manifest)
             folder = manifest.parent
             if content["version"] == folder.name and not folder.is_symlink():
                 created = content["measured"]["created"]
@@ -194,7 +200,7 @@ def _executed(folder: Path) -> dict[str, Any]:
     if len(notebooks) != 1:
         raise ReportError(f"{folder} holds {len(notebooks)} notebooks; execute the report again")
     file = folder / CAPTIONS
-    captions = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    captions = json_file(file) if file.exists() else {}
     title = describe(notebooks[0]).title
     return {"name": notebooks[0].stem, "title": title, **{k: captions.get(k, {}) for k in KINDS}}
 

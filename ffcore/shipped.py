@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ffcore import reading
 from ffcore.config import Experiment, build
 from ffcore.errors import ConfigError, StoreError
-from ffcore.frames import write_frames
+from ffcore.frames import read_table, write_frames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,7 @@ def unpacked(model: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: the experiment is not that of the row's key.
     """
-    values = {name: json.loads(row[name]) for name in RECORDED}
+    values = {name: reading.parsed(row[name]) for name in RECORDED}
     values["experiment"] = build(model, values["experiment"])
     if values["experiment"].key != row["key"]:
         raise ValueError(f"the rows of {row['name']} do not fit each other")
@@ -73,10 +74,9 @@ def read(folder: Path) -> dict[str, Entry]:
     paths = [folder / NETWORKS, folder / HISTORIES]
     if not any(p.exists() for p in paths):
         return {}
-    import pandas as pd
 
     try:
-        networks, histories = (pd.read_parquet(p) for p in paths)
+        networks, histories = map(read_table, paths)
         rows = histories.drop(columns="key").groupby(histories["key"], sort=False)
         entries = {}
         for row in networks.to_dict("records"):
@@ -86,7 +86,7 @@ def read(folder: Path) -> dict[str, Entry]:
                 raise ValueError(f"the rows of {row['name']} do not fit each other")
             entries[row["key"]] = Entry(**values, history=history.reset_index(drop=True))
         return entries
-    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ConfigError) as error:
         raise StoreError(
             f"the result tables in {folder} cannot be used: {error}; bring both back, such as with "
             f"`git checkout -- {folder.name}`, or remove both"
@@ -102,11 +102,10 @@ def read_latents(folder: Path) -> dict[str, dict[str, float]]:
     path = folder / LATENTS
     if not path.exists():
         return {}
-    import pandas as pd
 
     try:
         return {str(k): dict(row) for k, row in
-                pd.read_parquet(path).set_index("key").to_dict("index").items()}  # fmt: skip
+                read_table(path).set_index("key").to_dict("index").items()}  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"the table of latents {path} cannot be used: {error}; bring it back, such as with "

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ffcore.config import SparsityExperiment
 from ffcore.errors import ConfigError, StoreError
-from ffcore.frames import write_frames
+from ffcore.frames import read_table, write_frames
 from ffcore.shipped import packed, unpacked
 
 if TYPE_CHECKING:
@@ -110,13 +110,12 @@ def read(folder: Path) -> dict[str, SharedRun]:
     """
     if not any((folder / name).exists() for name in FILES):
         return {}
-    import pandas as pd
 
     try:
-        rows = pd.read_parquet(folder / RUNS).to_dict("records")
+        rows = read_table(folder / RUNS).to_dict("records")
         parts = {
             name: {key: part.drop(columns="key").reset_index(drop=True)
-                   for key, part in pd.read_parquet(folder / file).groupby("key", sort=False)}
+                   for key, part in read_table(folder / file).groupby("key", sort=False)}
             for name, file in TABLES.items()
         }  # fmt: skip
         found = {}
@@ -127,7 +126,7 @@ def read(folder: Path) -> dict[str, SharedRun]:
                 raise ValueError(f"{row['name']} lacks a table")
             found[row["key"]] = SharedRun(**values, tables=tables)
         return found
-    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ConfigError) as error:
         raise StoreError(
             f"the sparsity tables in {folder} cannot be used: {error}; bring all back, such as "
             f"with `git checkout -- {folder.name}`, or remove all"

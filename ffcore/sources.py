@@ -169,7 +169,7 @@ def resolve(text: str, base: Path | None = None) -> str:
     if text in SOURCES:
         return text
     if own_data.is_path(text, base):
-        return own_data.identify((base or Path()) / Path(text).expanduser())
+        return own_data.identify((base or Path()) / own_data.at_home(text))
     if own_data.is_name(text):
         own_data.where(text)
         return text
@@ -178,7 +178,7 @@ def resolve(text: str, base: Path | None = None) -> str:
 
 def root(path: str | Path | None = None) -> Path:
     """The folder of all data sets: ``path``, else the variable FFCORE_DATA, else ``data``."""
-    return Path(path or os.environ.get("FFCORE_DATA") or "data").expanduser()
+    return own_data.at_home(path or os.environ.get("FFCORE_DATA") or "data")
 
 
 def folder(name: str, path: str | Path | None = None) -> Path:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from ffcore.config import AnyExperiment, Experiment, from_record
 from ffcore.digests import changed, file_digest
 from ffcore.errors import ConfigError, StoreError, shortened
-from ffcore.frames import read_frame, write_frames
+from ffcore.frames import read_frame, read_table, write_frames
+from ffcore.reading import json_file
 from ffcore.remembered import Remembered
 
 if TYPE_CHECKING:
@@ -58,11 +59,9 @@ class Run:
 
     def table(self, name: str) -> pd.DataFrame:
         """One of the run's tables, such as ``history``."""
-        import pandas as pd
-
         path = self.folder / f"{name}.parquet"
         try:
-            return pd.read_parquet(path)
+            return read_table(path)
         except (OSError, ValueError) as error:
             raise StoreError(_advice(self.experiment, f"{path.name}: {error}")) from None
 
@@ -276,6 +275,8 @@ class Store:
     def _check_file(self, path: Path, facts: Mapping[str, Any]) -> None:
         """Raise ValueError unless the file has its recorded size and content."""
         size = path.stat().st_size
+        if not path.is_file():  # a pipe would be read for ever
+            raise ValueError(f"{path.name} is no regular file")
         if size != facts["bytes"]:
             raise ValueError(f"{path.name} has {size} bytes instead of {facts['bytes']}")
         if self._remembered.of(path, lambda: file_digest(path)) != facts["sha256"]:
@@ -324,7 +325,7 @@ def _planned(folder: Path) -> list[Any]:
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
-    record = json.loads((folder / RECORD).read_text())
+    record = json_file(folder / RECORD)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise ValueError(f"{RECORD} is not a run record of format {FORMAT}")
     if record.get("seal") != _seal(record):

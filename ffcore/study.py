@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from ffcore import (
     data,
@@ -16,6 +15,7 @@ from ffcore import (
     own_data,
     plugins,
     published,
+    reading,
     records,
     shipped,
     shipped_studies,
@@ -33,6 +33,7 @@ from ffcore.threads import one_thread
 if TYPE_CHECKING:
     import pandas as pd
 
+_NAMED = re.compile(r"[^\W_][\w.+-]*")
 CODE = "FFCORE_CODE"  # tells a notebook's kernel the digest of the code that its report depends on
 
 
@@ -66,15 +67,21 @@ def read_profile(
     """
     folder = (root or project_root()) / "profiles"
     path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
-    if not path.is_file():
+    if not os.path.isfile(path):
         if path.parent == folder:
             raise unknown("profile", name, sorted(p.stem for p in folder.glob("*.yaml")))
         raise ConfigError(f"there is no profile file {path}")
+    if not _NAMED.fullmatch(path.stem) or len(path.stem.encode()) > 100:
+        raise ConfigError(
+            f"a profile file's name may have letters, digits and . _ + - after a letter or digit, "
+            f"at most 100 in all, for versions and commands carry it; rename {str(path)!r:.200}"
+        )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        words = " ".join(str(error).split())
-        raise ConfigError(f"profile {path} is not valid YAML: {words}") from None
+        values = reading.parsed_yaml(reading.text(path, reading.LARGEST_YAML))
+    except OSError as error:
+        raise ConfigError(f"cannot read profile {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ConfigError(f"profile {path} is not valid YAML: {error}") from None
     source = path.stem if path.parent == folder else str(path.resolve())
     values = plugins.load_listed(values, path.parent)
     values, changes = _named(values, path.parent), _named(dict(changes or {}), Path())

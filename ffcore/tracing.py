@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from ffcore import reading
 from ffcore.digests import file_digest
 from ffcore.errors import ReportError
 
@@ -24,17 +24,17 @@ def record(path: Path) -> dict[str, Any]:
         ReportError: no such file, not a PNG, SVG or PDF, damaged, or without a record of ours.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise ReportError(f"{path} is larger than any figure of ours")
-        content = path.read_bytes()
+        content = reading.content(path, LARGEST)
     except OSError as error:
         raise ReportError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError:
+        raise ReportError(f"{path} is larger than any figure of ours") from None
     kinds = {b"\x89PNG": _png, b"<?xml": _svg, b"<svg": _svg, b"%PDF": _pdf}
     read = next((r for mark, r in kinds.items() if content.lstrip().startswith(mark)), None)
     if read is None:
         raise ReportError(f"{path} is neither PNG nor SVG nor PDF")
     try:
-        found = json.loads(read(content) or "")
+        found = reading.parsed(read(content) or "")
         if not isinstance(found, dict) or "figure" not in found:
             raise ValueError
     except (ValueError, ElementTree.ParseError, LookupError):
@@ -54,7 +54,7 @@ def published(path: Path, results: Path) -> list[str]:
         if manifest.parent.is_symlink():
             continue
         try:
-            content = json.loads(manifest.read_text(encoding="utf-8"))
+            content = reading.json_file(manifest)
             measured = content["measured"]
             when = f"{measured['created'][:16].replace('T', ' ')} UTC"
             revision = f", revision {measured['revision']}" if measured.get("revision") else ""

@@ -1,30 +1,44 @@
 """Whatever stands in a file that people or machines can touch: a clear error, or a damaged state,
 and never anything else.
 
-Many more inputs: ``pytest tests/test_hostile.py --hypothesis-profile many``.
+Many more inputs: ``pytest tests/test_hostile*.py --hypothesis-profile many``.
 """
 
+import ast
+import itertools
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from ffcore import claims, doing, reports, tracing
+from ffcore import (
+    catalogue,
+    claims,
+    differences,
+    doing,
+    frames,
+    locks,
+    plugins,
+    reading,
+    reports,
+    shipped,
+    tracing,
+)
 from ffcore.checkpoints import remove_done
 from ffcore.errors import FFError
 from ffcore.profiles import make_profile
+from ffcore.remembered import Remembered
 from ffcore.store import Store
 from ffcore.study import read_profile
 from tests.conftest import tiny
+from tests.fuzzing import EXAMPLES, damaged, note_counts, told
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
-PIECES = [b"null", b"[]", b"{}", b"-1", b"1e999", b'"', b"&a *a", b"!!python/object:os.system"]
 SMOKE = (ROOT / "profiles" / "smoke.yaml").read_bytes()
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -35,21 +49,10 @@ values = st.recursive(
 )
 
 
-@st.composite
-def damaged(draw, content):
-    """Content with some bytes changed, cut out, or put in."""
-    raw = bytearray(content)
-    for _ in range(draw(st.integers(1, 6))):
-        place = draw(st.integers(0, max(len(raw) - 1, 0)))
-        what = draw(st.sampled_from(["change", "cut", "insert"]))
-        piece = draw(st.binary(min_size=1, max_size=6) | st.sampled_from(PIECES))
-        if what == "change":
-            raw[place : place + len(piece)] = piece
-        elif what == "cut":
-            del raw[place : place + draw(st.integers(1, 60))]
-        else:
-            raw[place:place] = piece
-    return bytes(raw)
+@pytest.fixture(autouse=True, scope="module")
+def _counted():
+    yield
+    note_counts()
 
 
 @EXAMPLES
@@ -57,10 +60,8 @@ def damaged(draw, content):
 def test_a_damaged_profile_is_a_profile_or_one_clear_error(tmp_path, content):
     path = tmp_path / "mine.yaml"
     path.write_bytes(content)
-    try:
+    with told("profiles"):
         read_profile(str(path), root=ROOT)
-    except FFError as error:
-        assert str(error) and "Traceback" not in str(error)
 
 
 @EXAMPLES
@@ -86,14 +87,17 @@ def stored(tmp_path_factory):
 def test_a_damaged_record_is_a_damaged_run_and_no_run_of_its_store(stored, data):
     results, folder, whole = stored
     (folder / "run.json").write_bytes(data.draw(damaged(whole)))
-    store = Store(results)
     try:  # other spaces or line breaks are no damage
         same = json.loads((folder / "run.json").read_bytes()) == json.loads(whole)
     except ValueError:
         same = False
-    assert store.state(tiny()).name == ("stored" if same else "damaged")
-    assert len(store.all()) == len(store.usable([tiny()])) == len(store.experiments()) == same
-    assert not list(results.glob("**/*.tmp"))
+    with told("records of stored runs"):
+        store = Store(results)
+        assert store.state(tiny()).name == ("stored" if same else "damaged")
+        assert len(store.all()) == len(store.usable([tiny()])) == len(store.experiments()) == same
+        assert not list(results.glob("**/*.tmp"))
+        if not same:
+            store.load(tiny())
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +130,11 @@ def test_a_damaged_manifest_is_told_and_lists_and_traces_go_on(version, data):
     whole = manifest.read_bytes()
     try:
         manifest.write_bytes(data.draw(damaged(whole)))
-        if manifest.read_bytes() != whole:
-            assert any("manifest" in p or ":" in p for p in reports.verify(version))
-        reports.versions(version.parent.parent)
-        tracing.published(version / "figures" / "line.png", version.parent.parent)
+        with told("manifests"):
+            if manifest.read_bytes() != whole:
+                assert any("manifest" in p or ":" in p for p in reports.verify(version))
+            reports.versions(version.parent.parent)
+            tracing.published(version / "figures" / "line.png", version.parent.parent)
     finally:
         manifest.write_bytes(whole)
 
@@ -140,10 +145,8 @@ def test_a_damaged_manifest_is_told_and_lists_and_traces_go_on(version, data):
 def test_a_damaged_figure_has_a_record_or_one_clear_error(version, tmp_path, kind, data):
     path = tmp_path / f"copy.{kind}"
     path.write_bytes(data.draw(damaged((version / "figures" / f"line.{kind}").read_bytes()[:4000])))
-    try:
+    with told(f"figures, {kind.upper()}"):
         assert tracing.record(path)["figure"]
-    except FFError as error:
-        assert str(path) in str(error)
 
 
 @EXAMPLES
@@ -151,18 +154,19 @@ def test_a_damaged_figure_has_a_record_or_one_clear_error(version, tmp_path, kin
 def test_a_foreign_book_or_checkpoint_counts_as_none(tmp_path, content):
     for name in ("book.json", "one.checkpoint"):
         (tmp_path / name).write_bytes(content)
-    assert isinstance(doing.noted(tmp_path / "book.json"), dict)
-    remove_done(tmp_path, set())
-    assert not (tmp_path / "one.checkpoint").exists()
+    with told("books, locks and checkpoints"):
+        assert isinstance(doing.noted(tmp_path / "book.json"), dict)
+        assert isinstance(locks._owner(tmp_path / "book.json"), dict)
+        assert Remembered(tmp_path / "book.json").of(tmp_path / "one.checkpoint", lambda: 5) == 5
+        remove_done(tmp_path, set())
+        assert not (tmp_path / "one.checkpoint").exists()
 
 
 @EXAMPLES
 @given(values)
 def test_a_foreign_ledger_is_one_clear_error(content):
-    try:
+    with told("ledgers"):
         claims.read(content)
-    except FFError:
-        pass
 
 
 def test_names_from_outside_never_leave_their_folder(tmp_path):
@@ -176,3 +180,192 @@ def test_names_from_outside_never_leave_their_folder(tmp_path):
     record["seal"] = _seal(record)
     (run.folder / "run.json").write_text(json.dumps(record))
     assert Store(tmp_path).state(tiny()).name == "damaged"
+
+
+DEEP = "[" * 100_000
+IMPOSSIBLE = {
+    "nested without end": DEEP,
+    "a mapping inside of itself": "a: &a [*a]",
+    "aliases that grow": "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{n}: &{n} [{', '.join([f'*{m}'] * 10)}]\n" for m, n in itertools.pairwise("abcdefgh")
+    ),
+    "no such date": "title: 2001-13-45",
+    "no such time": "title: 2001-01-01t99:00:00Z",
+    "a number without digits": "title: 0x_",
+    "too long a number": f"title: {'1' * 5000}",
+    "a tag that would run something": "title: !!python/object/apply:os.mkdir [ran]",
+    "a plug-in with a null byte": 'plugins: ["a\\0b"]',
+    "too large": f"title: {'x' * 2**20}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", IMPOSSIBLE)
+def test_yaml_that_no_parser_should_meet_is_one_clear_error(tmp_path, monkeypatch, what):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(IMPOSSIBLE[what])
+    with pytest.raises(FFError) as caught:
+        read_profile("mine.yaml", root=ROOT)
+    assert len(str(caught.value)) < 600 and not (tmp_path / "ran").exists()
+
+
+def test_aliases_inside_each_other_count_with_all_that_they_stand_for():
+    deep = "a: &a " + "[" * 60 + "]" * 60 + "\nb: " + "[" * 60 + "*a" + "]" * 60
+    with pytest.raises(ValueError, match="nested deeper"):
+        reading.parsed_yaml(deep)
+    assert reading.parsed_yaml("a: &a [1, 2]\nb: [*a, *a]")["b"] == [[1, 2], [1, 2]]
+    with pytest.raises(ValueError, match="with its aliases"):
+        reading.parsed_yaml(IMPOSSIBLE["aliases that grow"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "<img src=x onerror=alert(1)>",
+        "a b",
+        ".hidden",
+        "x;ls",
+        "$(ls)",
+        "a\nb",
+        "\u202eabc",
+        "=1+1",
+        "-rf",
+        "a" * 101,
+        "ü" * 60,
+        "`x`",
+    ],
+)
+def test_a_profile_whose_name_would_end_up_in_pages_and_commands_is_refused(tmp_path, name):
+    (tmp_path / f"{name}.yaml").write_bytes(SMOKE)
+    with pytest.raises(FFError, match="rename"):
+        read_profile(str(tmp_path / f"{name}.yaml"), root=ROOT)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a\0b", "a" * 5000, "\u202e"])
+def test_a_name_that_is_no_profile_is_one_clear_error(name):
+    for asked in (name, f"{name}.yaml"):
+        with pytest.raises(FFError):
+            read_profile(asked, root=ROOT)
+
+
+def test_json_nested_without_end_is_damage_wherever_it_is_read(tmp_path, stored):
+    version = tmp_path / "reports" / "smoke-1"
+    version.mkdir(parents=True)
+    for name in (".doit.json", ".lock.json", "reports/smoke-1/manifest.json", "rq1.ipynb", "r"):
+        (tmp_path / name).write_text(DEEP)
+    assert doing.noted(tmp_path / ".doit.json") == locks._owner(tmp_path / ".lock.json") == {}
+    assert reports.verify(version) == ["changed: manifest.json"]
+    assert reports.versions(tmp_path) == []
+    assert not differences._side(version).manifest
+    assert Remembered(tmp_path / "r").of(tmp_path / "rq1.ipynb", lambda: 5) == 5
+    with pytest.raises(FFError, match="no valid JSON"):
+        catalogue.read(tmp_path / "rq1.ipynb")
+    results, folder, whole = stored
+    (folder / "run.json").write_text(DEEP)
+    assert Store(results).state(tiny()).name == "damaged" and not Store(results).experiments()
+    (folder / "run.json").write_bytes(whole)
+
+
+def test_a_book_of_other_values_is_set_aside(tmp_path, capsys):
+    for content in ('{"a": 5}', '{"a": {"_values_:": 5}}', "[]", DEEP):
+        (tmp_path / "book").write_text(content)
+        doing.run([], tmp_path / "book")
+        assert "is damaged and was set aside" in capsys.readouterr().err
+
+
+def test_a_remembered_entry_that_is_cut_short_is_computed_again(tmp_path):
+    (tmp_path / "file").write_text("1")
+    found = (tmp_path / "file").stat()
+    entry = {f"{tmp_path.name}/file": [[found.st_size, found.st_mtime_ns]]}
+    (tmp_path / "book").write_text(json.dumps(entry))
+    assert Remembered(tmp_path / "book").of(tmp_path / "file", lambda: 5) == 5
+
+
+def test_a_pipe_or_device_where_a_file_should_be_does_not_hang(tmp_path, stored):
+    results, folder, whole = stored
+    version = tmp_path / "reports" / "smoke-1"
+    (version / "figures").mkdir(parents=True)
+    places = [tmp_path / "p.yaml", version / "manifest.json", version / "figures" / "x.png"]
+    for place in places:
+        os.mkfifo(place)
+    with pytest.raises(FFError):
+        read_profile(str(places[0]), root=ROOT)
+    assert reports.verify(version) == ["missing: manifest.json"]
+    with pytest.raises(FFError, match="no regular file"):
+        tracing.record(places[2])
+    places[1].unlink()
+    head = {"version": "smoke-1", "files": {"figures/x.png": {"sha256": "0" * 64, "bytes": 1}}}
+    parts = reports._sealed(head) | {"measured": reports._sealed({"created": ""})}
+    places[1].write_text(json.dumps(parts))
+    assert reports.verify(version) == ["changed: figures/x.png"]
+    places[0].unlink()
+    places[0].symlink_to("/dev/zero")
+    with pytest.raises(FFError):
+        read_profile(str(places[0]), root=ROOT)
+    with pytest.raises(FFError, match="no regular file"):
+        plugins.load(places[0])
+
+
+@EXAMPLES
+@given(st.data())
+def test_damaged_tables_and_weights_of_a_run_are_one_clear_error(stored, data):
+    results, folder, _ = stored
+    (store,) = Store(results).all()
+    part = data.draw(st.sampled_from(["history.parquet", "weights.safetensors"]))
+    whole = (folder / part).read_bytes()
+    try:
+        (folder / part).write_bytes(data.draw(damaged(whole)))
+        with told(f"stored {part}"):
+            if (folder / part).read_bytes() != whole:
+                assert Store(results).state(tiny()).name == "damaged"
+            store.table("history"), store.weights()
+    finally:
+        (folder / part).write_bytes(whole)
+
+
+@EXAMPLES
+@given(st.data())
+def test_damaged_shipped_tables_are_one_clear_error(stored, tmp_path, data):
+    results, folder, _ = stored
+    if not (tmp_path / shipped.NETWORKS).exists():
+        shipped.write(tmp_path, Store(results).all())
+    part = data.draw(st.sampled_from([shipped.NETWORKS, shipped.HISTORIES]))
+    whole = (tmp_path / part).read_bytes()
+    try:
+        (tmp_path / part).write_bytes(data.draw(damaged(whole)))
+        with told("shipped tables"):
+            shipped.read(tmp_path)
+    finally:
+        (tmp_path / part).write_bytes(whole)
+
+
+def test_whatever_a_parquet_reader_raises_is_damage(tmp_path):
+    with pytest.raises(ValueError, match="x.parquet is damaged: KeyError"):
+        with frames._damage_told(tmp_path / "x.parquet"):
+            raise KeyError
+
+
+def test_nothing_that_lies_on_disk_is_unpickled_and_nothing_is_evaluated():
+    """What could run code, by module: each is one that was looked at."""
+    allowed = {
+        "formats": {"pickle.Unpickler", "pickle.UnpicklingError"},  # of globals that do nothing
+        "latent_work": {"pickle.dumps", "pickle.loads"},  # from one process to another
+        "latent_bench": {"pickle.dumps"},  # for its size
+        "plugins": {"exec", "compile"},  # a plug-in is code by purpose
+        "digests": {"subprocess.run", "subprocess.SubprocessError"},  # git
+        "start_bench": {"subprocess.run"},  # our own command
+        "published": {"yaml.load"},  # with a safe loader, a file of the package
+    }
+    for path in (ROOT / "ffcore").glob("*.py"):
+        found = {
+            name for node in ast.walk(ast.parse(path.read_text()))
+            if re.fullmatch(
+                r"(exec|eval|compile|__import__|pickle\.\w+|marshal\.\w+|shelve\.\w+|joblib\.\w+"
+                r"|subprocess\.\w+|os\.(system|popen)|yaml\.(load|unsafe_load|full_load|load_all)"
+                r"|(np|numpy|torch)\.load|pd\.read_pickle)", name := _called(node))
+        }  # fmt: skip
+        assert found <= allowed.get(path.stem, set()), path
+    assert "SafeLoader" in (ROOT / "ffcore" / "published.py").read_text()
+
+
+def _called(node):
+    return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from ffcore import data, own_data, own_formats, own_images, planning, published, sources
+from ffcore import data, own_data, own_images, planning, published, sources
 from ffcore.errors import ConfigError, DataError
 from ffcore.study import as_published, read_profile
 
@@ -421,8 +421,7 @@ def test_an_archive_that_claims_more_than_it_can_hold_is_refused(tmp_path):
 
 
 def test_more_than_the_limit_is_refused_in_every_form(tmp_path, monkeypatch):
-    for module in (own_formats, own_images):
-        monkeypatch.setattr(module, "LIMIT", 200)
+    monkeypatch.setattr(own_images, "LIMIT", 200)
     found = arrays()
     for path in (npz(tmp_path, found), idx(tmp_path / "idx", found), tree(tmp_path / "t", found)):
         assert re.search(r"0\.0 GiB.*the limit is .* GiB", refused(path))

@@ -16,9 +16,10 @@ from ffcore.profiles import make_profile
 from ffcore.study import read_profile
 
 ROOT = Path(__file__).parent.parent
-EVERYONE = {"errors"}
+EVERYONE = {"errors", "reading"}
 # DESIGN 7: data flows one way. What a module may import from ffcore, beside ffcore.errors.
 ARROWS = {
+    "reading": set(),
     "plugins": {"definitions", "digests"},
     "config": {"plugins"},
     "profiles": {"config", "plugins"},
@@ -29,7 +30,7 @@ ARROWS = {
     "splits": set(),
     "sources": {"own_data", "splits"},
     "formats": {"sources", "splits"},
-    "download": {"sources"},
+    "download": {"own_images", "sources"},
     "data": {"sources", "formats", "download", "own_data"},
     "labels": {"plugins"},
     "goodness": {"plugins"},
