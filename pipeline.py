@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,7 +49,7 @@ app.add_typer(data_app, name="data")
 
 
 @app.command("all")
-@with_pipeline(ROOT)
+@with_pipeline(ROOT, works=True)
 def all_(pipeline: Pipeline, dry_run: DryRun = False) -> None:
     """Do whatever is missing for the profile: data, training, notebooks, report."""
     from ffcore import plans, publishing
@@ -65,7 +66,7 @@ def all_(pipeline: Pipeline, dry_run: DryRun = False) -> None:
 
 
 @app.command()
-@with_pipeline(ROOT)
+@with_pipeline(ROOT, works=True)
 def train(
     pipeline: Pipeline,
     norm: Annotated[str | None, typer.Option(help="Only this norm: l2sq, l2 or l1.")] = None,
@@ -134,7 +135,7 @@ def train(
 
 
 @app.command()
-@with_pipeline(ROOT)
+@with_pipeline(ROOT, works=True)
 def report(
     pipeline: Pipeline,
     names: Annotated[list[str] | None, typer.Argument(help="Reports; all if none.")] = None,
@@ -154,7 +155,7 @@ def report(
 
 
 @app.command()
-@with_pipeline(ROOT)
+@with_pipeline(ROOT, works=True)
 def figure(
     pipeline: Pipeline,
     names: Annotated[list[str], typer.Argument(help="Figures, see `list`.")],
@@ -176,7 +177,7 @@ def figure(
 
 
 @app.command()
-@with_pipeline(ROOT)
+@with_pipeline(ROOT, works=True)
 def explorer(pipeline: Pipeline, dry_run: DryRun = False) -> None:
     """Make the page that explores every network's latents, from stored results."""
     from ffcore import plans
@@ -441,15 +442,18 @@ def why(
 def bench(
     dataset: Annotated[str, typer.Option(help="mnist for the figures that we quote.")] = "mnist",
     steps: Annotated[int, typer.Option(min=2, help="Training steps timed; 118: an epoch.")] = 118,
-    only: Annotated[str | None, typer.Option(help="training, latents, sparsity or start.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="training, latents, sparsity, start or cluster.")
+    ] = None,
     dry_run: DryRun = False,
     results: Results = RESULTS,
 ) -> None:
     """Measure speed side by side: the engine, the plain way to train, the bare machine; RQ2's
     measures and diagrams, beside ripser's; checks of the sparsity theorems, beside training; the
-    start of commands with 5,000 runs in the store."""
+    start of commands with 5,000 runs in the store; what a cluster costs, and a model of what it
+    brings (with the extra `cluster`)."""
     from ffcore import bench as benchmark
-    from ffcore import data, latent_bench, sparsity_bench, start_bench
+    from ffcore import cluster_bench, data, latent_bench, sparsity_bench, start_bench
     from ffcore.digests import package_versions
     from ffcore.workers import hardware
 
@@ -458,7 +462,10 @@ def bench(
         "latents": ("bench_latents.csv", lambda: latent_bench.measure(dataset, say, root=ROOT)),
         "sparsity": ("bench_sparsity.csv", lambda: sparsity_bench.measure(dataset, say)),
         "start": ("bench_start.csv", lambda: start_bench.measure(ROOT, say)),
+        "cluster": ("bench_cluster.csv", lambda: cluster_bench.measure(dataset, say)),
     }
+    if only is None and not find_spec("distributed"):
+        del parts["cluster"]
     if only not in (None, *parts):
         raise unknown("part of the benchmark", only, parts)
     if dry_run:

@@ -26,6 +26,10 @@ class ReportError(FFError):
     """A notebook failed, or a report version is missing or damaged."""
 
 
+class ClusterError(FFError):
+    """A cluster does not answer, was lost, or has workers that would compute something else."""
+
+
 def nearest(value: object, legal: Iterable[str]) -> str:
     """A trailing hint ``; did you mean 'x'?``, or nothing where no legal name is near."""
     found = difflib.get_close_matches(str(value), list(legal), n=1, cutoff=0.5)

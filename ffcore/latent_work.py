@@ -5,13 +5,19 @@ A notebook finds each frame in the cache by its content, and computes it itself 
 
 from __future__ import annotations
 
+import os
 import pickle
+import re
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ffcore import (
+    cluster,
     explorer_data,
     memory,
     plugins,
@@ -23,10 +29,11 @@ from ffcore import (
     workers,
 )
 from ffcore.console import job, say, stop_if_interrupted
-from ffcore.errors import FFError, ReportError
-from ffcore.store import Run
+from ffcore.errors import ClusterError, FFError, ReportError, StoreError
+from ffcore.store import RECORD, Run
 from ffcore.study import Study, network
 
+FRAME = re.compile(r"[a-z0-9_-]+-[0-9a-f]{24}\.parquet")
 BUDGET = 4e9  # bytes that all processes together may take, whatever the machine has
 
 
@@ -38,6 +45,14 @@ class Piece(NamedTuple):
     arguments: tuple[Any, ...]
 
 
+class Away(NamedTuple):
+    """Where a worker of a cluster has what a study reads, and keeps what it makes."""
+
+    results: Path
+    data_folder: str | None
+    plugins: tuple[str, ...]
+
+
 class Task(NamedTuple):
     """Frames that one process makes, one after the other, so that they share a network's latents.
 
@@ -47,13 +62,60 @@ class Task(NamedTuple):
     name: str
     study: bytes
     pieces: tuple[Piece, ...]
+    away: Away | None = None
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """The networks that are looked at, by key."""
+        asked = (a for piece in self.pieces for a in piece.arguments if isinstance(a, Run))
+        return {run.experiment.key: run for run in asked}
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(network(run).dataset for run in self.runs.values()))
+
+    @property
+    def data_folder(self) -> str | None:
+        return _unpacked(self.study).data_folder
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        return self.away.plugins if self.away else _unpacked(self.study).profile.plugins
+
+    def luggage(self) -> dict[str, Path]:
+        """Files, beside the data, that the task needs on another machine; see ``moved``."""
+        files = {f"results/runs/{key}/{name}": run.folder / name
+                 for key, run in self.runs.items() for name in (RECORD, *run.files)}  # fmt: skip
+        return files | {f"plugins/{i}/{Path(p).name}": Path(p) for i, p in enumerate(self.plugins)}
+
+    def moved(self, luggage: Path, data_folder: str | None) -> Task:
+        """The same task on a machine that has its luggage and data in these folders."""
+
+        def there(argument: Any) -> Any:
+            if not isinstance(argument, Run):
+                return argument
+            folder = luggage / "results" / "runs" / argument.experiment.key
+            return replace(argument, folder=folder)
+
+        pieces = tuple(p._replace(arguments=tuple(map(there, p.arguments))) for p in self.pieces)
+        plugins = tuple(str(luggage / name) for name in self.luggage() if name[:8] == "plugins/")
+        return self._replace(pieces=pieces, away=Away(luggage / "results", data_folder, plugins))
 
 
-def prepare(study: Study, modules: Collection[str]) -> int:
+class Made(NamedTuple):
+    """A task that is done, and the frames that were made of it elsewhere, by file name."""
+
+    name: str
+    frames: dict[str, bytes]
+
+
+def prepare(study: Study, modules: Collection[str], address: str | None = None) -> int:
     """Compute and keep the frames that are not kept yet; returns of how many networks or parts.
 
     Args:
         modules: what the notebooks import of ffcore, by which it is known what they show.
+        address: of a cluster that measures single networks; comparisons, which need what was
+            measured of all of them, are made here.
 
     Raises:
         FFError: a frame could not be made; names it and its network. What others were done with by
@@ -78,13 +140,27 @@ def prepare(study: Study, modules: Collection[str]) -> int:
             progress.update(done, "comparisons", total)
             return found
 
-        try:
-            for name in workers.run_tasks(
-                first or later, tell=tell, workers=processes(study, len(first or later)),
-                poll=stop_if_interrupted, work=perform, more=more,
+        def run(tasks: Sequence[Task], away: cluster.Cluster | None = None, **more: Any) -> None:
+            nonlocal done
+            for made in workers.run_tasks(
+                tasks, away, tell, None if away else processes(study, len(tasks)),
+                away.look if away else stop_if_interrupted, perform, **more,
             ):  # fmt: skip
+                for name, content in made.frames.items():
+                    _keep(study, name, content)
                 done += 1
-                progress.update(done, name)
+                progress.update(done, made.name)
+
+        try:
+            if first and address:
+                with cluster.joined(address) as away:
+                    if away:
+                        away.welcome()
+                    run(first, away)
+                if rest := more():
+                    run(rest)
+            else:
+                run(first or later, more=more)
         except BrokenProcessPool:
             raise ReportError(
                 f"a process that measured latents was ended from outside, perhaps for lack of "
@@ -96,13 +172,18 @@ def prepare(study: Study, modules: Collection[str]) -> int:
     return total
 
 
-def perform(task: Task, tell: Callable[[workers.Note], None]) -> list[str]:
-    """Make a task's frames in this process; returns its name.
+def perform(task: Task, tell: Callable[[workers.Note], None]) -> list[Made]:
+    """Make a task's frames in this process.
 
     Raises:
         FFError: what a frame's making raised, with the frame and the network before it.
     """
     study = _unpacked(task.study)
+    if task.away:
+        study = study.moved(*task.away[:2], task.away.results.parents[2] / "definitions.json")
+    else:
+        for file in task.plugins:
+            plugins.load(file)
     for number, piece in enumerate(task.pieces):
         tell(workers.Note(task.name, number, len(task.pieces), piece.what))
         try:
@@ -112,7 +193,8 @@ def perform(task: Task, tell: Callable[[workers.Note], None]) -> list[str]:
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             raise ReportError(f"{piece.what} of {task.name} failed: {why}") from error
-    return [task.name]
+    made = (study.store.results / "cache").glob("*.parquet") if task.away else ()
+    return [Made(task.name, {path.name: path.read_bytes() for path in made})]
 
 
 def processes(study: Study, wanted: int) -> int:
@@ -207,6 +289,26 @@ def _tasks(study: Study, wanted: dict[str, list[Piece]]) -> list[Task]:
 @lru_cache(maxsize=1)
 def _unpacked(study: bytes) -> Study:
     found: Study = pickle.loads(study)
-    for file in found.profile.plugins:
-        plugins.load(file)
     return found
+
+
+def _keep(study: Study, name: str, content: bytes) -> None:
+    """Write a frame that was made elsewhere, as if it had been made here.
+
+    Raises:
+        ClusterError: its name is that of no frame.
+        StoreError: it cannot be written.
+    """
+    if not FRAME.fullmatch(name):
+        raise ClusterError(f"a worker sent {name!r}, which is no frame's name")
+    target = study.store.results / "cache" / name
+    temporary = target.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise StoreError(f"cannot write {target}: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

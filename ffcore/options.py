@@ -26,6 +26,12 @@ Figures = Annotated[
     Path | None,
     typer.Option(help="Folder of the newest figures; beside other results, with --results."),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Train and measure on this Dask cluster: tcp://HOST:PORT, or a scheduler file (.json)."
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; do nothing.")]
 
 
@@ -44,6 +50,7 @@ def opened(
     precision: Annotated[str | None, typer.Option(help="fp32, tf32 or bf16.")] = None,
     results: Results = RESULTS,
     figures: Figures = None,
+    cluster: Cluster = None,
 ) -> Pipeline:
     """The pipeline of a project that these options select.
 
@@ -60,14 +67,21 @@ def opened(
     changes = {k: v for k, v in given.items() if v is not None}
     return Pipeline(
         root, read_profile(profile, changes, root), results, figures_folder(figures, results),
-        os.environ.get("FFCORE_DATA"),
+        os.environ.get("FFCORE_DATA"), cluster,
     )  # fmt: skip
 
 
-def with_pipeline(root: Path) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_pipeline(
+    root: Path, works: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command of the project in ``root`` the options of ``opened`` in the place of its
-    parameter ``pipeline``."""
-    shared = {n: p for n, p in inspect.signature(opened).parameters.items() if n != "root"}
+    parameter ``pipeline``.
+
+    Args:
+        works: the command trains or measures, and may have that done on a cluster.
+    """
+    left = {"root"} if works else {"root", "cluster"}
+    shared = {n: p for n, p in inspect.signature(opened).parameters.items() if n not in left}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = {n: p for n, p in inspect.signature(command).parameters.items() if n != "pipeline"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ffcore import memory, sources, workers
 from ffcore.config import AnyExperiment, Experiment, SparsityExperiment
@@ -10,8 +12,29 @@ from ffcore.console import say
 from ffcore.errors import ConfigError, DataError
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where tasks run: on ``device``, in ``count`` processes at a time at least that have a GPU
+    each, with so many ``free`` bytes on every GPU; None asks this machine's."""
+
+    device: str
+    count: int = 1
+    free: float | None = None
+
+
+def here(wanted: str) -> Place:
+    """This machine.
+
+    Args:
+        wanted: ``auto``, ``cpu`` or ``cuda``.
+    """
+    from ffcore import train
+
+    return Place(train.choose_device(wanted))
+
+
 def tasks(
-    pending: Sequence[AnyExperiment], asked: int, wanted_device: str, data_folder: str | None,
+    pending: Sequence[AnyExperiment], asked: int, place: Place, data_folder: str | None,
     plugins: tuple[str, ...] = (), checkpoints: str | None = None,
 ) -> list[workers.Task]:  # fmt: skip
     """Training tasks, longest first; a GPU takes what can train together at once, cores take one
@@ -22,19 +45,21 @@ def tasks(
     must come out bitwise the same.
 
     Args:
-        wanted_device: ``auto``, ``cpu`` or ``cuda``.
+        place: where they run; a stack is cut so that all of its GPUs have work.
         plugins: files of the experiments' plug-ins.
         checkpoints: folder from which long trainings go on.
     """
     from ffcore import train
 
-    device = train.choose_device(wanted_device)
+    device = place.device
     groups: list[list[AnyExperiment]] = []
+    most = max(1, math.ceil(sum(isinstance(e, Experiment) for e in pending) / place.count))
     for dataset in dict.fromkeys(e.dataset for e in pending):
         same = [e for e in pending if e.dataset == dataset]
         networks = [e for e in same if isinstance(e, Experiment)]
         for group in train.plan(networks, train.torch.device(device)):
-            groups += fitting(group) if device == "cuda" else [list(group)]
+            for part in [group[i : i + most] for i in range(0, len(group), most)]:
+                groups += fitting(part, place.free) if device == "cuda" else [list(part)]
         groups += [[e] for e in same if isinstance(e, SparsityExperiment)]
     # Longest first: a long task that starts last would leave the other cores idle.
     groups.sort(key=lambda group: sum(map(operations, group)), reverse=True)

@@ -129,6 +129,20 @@ def load(path: str | Path) -> None:
     _sources[file] = source
 
 
+def only(files: Iterable[str]) -> None:
+    """Have the plug-ins of these files and of no other: a process may serve one pipeline after the
+    other.
+
+    Raises:
+        ConfigError: as in ``load``.
+    """
+    wanted = [str(Path(file).resolve()) for file in files]
+    for key in [key for key, plugin in _table.items() if plugin.file and plugin.file not in wanted]:
+        _sources.pop(_table.pop(key).file, None)
+    for file in wanted:
+        load(file)
+
+
 def load_listed(values: Any, folder: Path) -> Any:
     """Load the files that a parsed profile lists under ``plugins``, relative to its folder; returns
     the profile with their whole paths.

@@ -49,6 +49,7 @@ class Pipeline:
         root: the project, with ``profiles/`` and ``notebooks/``.
         results, figures: output folders.
         data_folder: the folder of data sets; None for FFCORE_DATA or ``data``.
+        cluster: where networks train and latents are measured; None for this machine.
     """
 
     root: Path
@@ -56,6 +57,7 @@ class Pipeline:
     results: Path
     figures: Path
     data_folder: str | None = None
+    cluster: str | None = None
     _fixed: dict[str, dict[str, Any]] = field(default_factory=dict)
     _asked: list[str] = field(default_factory=list)
     _spent: dict[str, float] = field(default_factory=dict)
@@ -107,18 +109,21 @@ class Pipeline:
             return 0
         planning.require_data(pending, self.data_folder)
         self.store.sweep()
-        tasks = planning.tasks(
-            pending, len(experiments), self.profile.device, self.data_folder,
-            self.profile.plugins, str(self.store.checkpoints),
-        )  # fmt: skip
-        from ffcore import checkpoints
+        from ffcore import checkpoints, cluster
 
-        began = time.monotonic()
-        with self._storing(len(pending), len(tasks)) as (tell, keep):
-            for outcome in workers.run_tasks(
-                tasks, tell=tell, workers=planning.processes(tasks), poll=stop_if_interrupted
-            ):
-                keep(outcome)
+        began, device = time.monotonic(), self.profile.device
+        with cluster.joined(self.cluster) as away:
+            place = cluster.place(away.welcome(), device) if away else planning.here(device)
+            tasks = planning.tasks(
+                pending, len(experiments), place, self.data_folder, self.profile.plugins,
+                str(self.store.checkpoints),
+            )  # fmt: skip
+            with self._storing(len(pending), len(tasks)) as (tell, keep):
+                for outcome in workers.run_tasks(
+                    tasks, away, tell, None if away else planning.processes(tasks),
+                    away.look if away else stop_if_interrupted,
+                ):  # fmt: skip
+                    keep(outcome)
         self.store.consolidate()
         checkpoints.remove_done(self.store.checkpoints, {e.key for e in pending})
         say(f"trained {len(pending)} in {duration(time.monotonic() - began)}")
@@ -177,7 +182,7 @@ class Pipeline:
         asked = {*reports, *self._asked}
         used = {m for name in asked for m in self.inputs_of_code(name)["code"]}
         began = time.monotonic()
-        if count := latent_work.prepare(self.study, used):
+        if count := latent_work.prepare(self.study, used, self.cluster):
             say(f"latents of {count} networks or comparisons: {duration(time.monotonic() - began)}")
 
     @property

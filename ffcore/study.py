@@ -149,6 +149,18 @@ class Study:
         other._open(self.store.results)
         return other
 
+    def moved(self, results: Path, data_folder: str | None, definitions: Path) -> Study:
+        """The same study with nothing loaded, on another machine.
+
+        Args:
+            definitions: the file in which it is remembered what the code is, see ``Store``.
+        """
+        other = self.bare()
+        other.data_folder = data_folder
+        other._open(results)
+        other.store.definitions = definitions
+        return other
+
     def records(self, *parts: str) -> list[records.Record | None]:
         """What there is for each network that parts of the profile plan, see ``records.find``.
 

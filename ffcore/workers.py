@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,24 @@ class Task:
     threads: int = 1
     plugins: tuple[str, ...] = ()
     checkpoints: str | None = None
+
+    @property
+    def name(self) -> str:
+        first, more = self.experiments[0].name, len(self.experiments) - 1
+        return f"{first} and {more} more" if more else first
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(e.dataset for e in self.experiments))
+
+    def luggage(self) -> dict[str, Path]:
+        """Files, beside the data, that the task needs on another machine; see ``moved``."""
+        return {f"{number}/{Path(p).name}": Path(p) for number, p in enumerate(self.plugins)}
+
+    def moved(self, luggage: Path, data_folder: str | None) -> Task:
+        """The same task on a machine that has its luggage and data in these folders."""
+        files = tuple(str(luggage / name) for name in self.luggage())
+        return replace(self, data_folder=data_folder, plugins=files, checkpoints=None)
 
 
 @dataclass(frozen=True)
@@ -133,7 +152,8 @@ def run_tasks(
     Args:
         tasks: to train; with ``work``, whatever that takes.
         executor: where tasks run; None starts a pool of local processes, or runs a single task
-            here with all threads.
+            here with all threads. What it hears of tasks it puts into its queue ``notes``, and no
+            more than ``ahead`` tasks wait in it, if it has such attributes.
         tell: called here with what the tasks report.
         workers: processes of the local pool; the number of cores where not given.
         poll: called several times a second; what it raises ends the work.
@@ -148,25 +168,29 @@ def run_tasks(
         for task in more() if more else ():
             yield from work(task, tell or (lambda note: None))
         return
-    notes = stop = None
-    pool = executor
+    stop = None
+    notes, pool = getattr(executor, "notes", None), executor
     if pool is None:
         context = get_context("spawn")
         notes, stop = context.Queue(), context.Event()
         pool = ProcessPoolExecutor(count, context, initializer=_enter, initargs=(notes, stop))
-    waiting: set[Future[list[Outcome]]] = set()
+    todo, waiting = iter(tasks), set[Future[list[Outcome]]]()
     try:
-        with _interrupts_later():
-            waiting |= {pool.submit(work, task, _tell) for task in tasks}
-        while waiting:
+        while True:
+            with _interrupts_later():
+                free = getattr(pool, "ahead", 2 * count) - len(waiting)
+                waiting |= {pool.submit(work, task, _tell) for task in islice(todo, max(free, 0))}
+            if not waiting:
+                if more is None:
+                    return
+                todo, more = iter(more()), None
+                continue
             done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
             _pass_on(notes, tell)
             if poll:
                 poll()
             for future in done:
                 yield from future.result()
-            if more and not waiting:
-                waiting, more = {pool.submit(work, task, _tell) for task in more()}, None
     except BaseException:
         if stop is not None:
             _stop(pool, stop, waiting)
@@ -269,8 +293,8 @@ def _dataset(name: str, folder: str | None) -> Any:
     return data.load(name, folder)
 
 
-class _Stopped(Exception):
-    """The parent wants no more results."""
+class Stopped(Exception):
+    """Nobody waits for this task's results any more."""
 
 
 _notes: Any = None
@@ -312,7 +336,7 @@ def _follow_parent() -> None:
 
 def _tell(note: Note) -> None:
     if _stop_asked is not None and _stop_asked.is_set():
-        raise _Stopped
+        raise Stopped
     if _notes is not None:
         _notes.put(note)
 
