@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from ffcore import (
     explorer_data,
+    faults,
     memory,
     plugins,
     polarity_view,
@@ -85,11 +85,6 @@ def prepare(study: Study, modules: Collection[str]) -> int:
             ):  # fmt: skip
                 done += 1
                 progress.update(done, name)
-        except BrokenProcessPool:
-            raise ReportError(
-                f"a process that measured latents was ended from outside, perhaps for lack of "
-                f"memory; {done} of {total} are done and kept: run the same command again"
-            ) from None
         except BaseException:
             say(f"stopped: {done} of {total} measurements of latents are done and kept")
             raise
@@ -110,6 +105,8 @@ def perform(task: Task, tell: Callable[[workers.Note], None]) -> list[str]:
         except FFError as error:
             raise type(error)(f"{piece.what} of {task.name}: {error}") from None
         except Exception as error:
+            if known := faults.of_memory(error, task):
+                raise known from None
             why = f"{type(error).__name__}: {error}"
             raise ReportError(f"{piece.what} of {task.name} failed: {why}") from error
     return [task.name]
