@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffcore.console import duration, plain, say, watch_signals
-from ffcore.errors import ConfigError, FFError, ReportError, StoreError, unknown
+from ffcore.errors import ConfigError, FFError, ReportError, StoreError, of_system, unknown
 from ffcore.locks import MARKER, alone
 from ffcore.options import (
     RESULTS,
@@ -614,7 +614,10 @@ def main() -> int:
     except Exception as error:
         usage = getattr(error, "format_message", None)
         if usage is None:
-            raise
+            if (known := of_system(error)) is None:
+                raise
+            say(f"error: {known}")
+            return 1
         context = getattr(error, "ctx", None)
         say(f"error: {usage()}")
         say(f"try `{context.command_path} --help`" if context else "try `--help`")

@@ -8,7 +8,6 @@ is bitwise the one that was never stopped.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -18,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ffcore import reading
+from ffcore import files, reading
 from ffcore.network import Block
 
 EVERY = 60.0  # seconds of training between two checkpoints
@@ -74,21 +73,11 @@ class Checkpoint:
         takes nothing costs the checkpoint only."""
         if time.monotonic() - self._saved < self._every:
             return
-        from safetensors.torch import save_file
-
         about = {"identity": self._identity, "epoch": epoch, "histories": histories,
                  "seconds": seconds}  # fmt: skip
-        temporary = self._path.with_name(f".{self._path.name}-{os.getpid()}")
         tensors = {n: t.detach().cpu().contiguous() for n, t in _tensors(blocks).items()}
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, temporary, {"about": json.dumps(about)})
-            os.replace(temporary, self._path)
-        except OSError:
-            pass
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        with suppress(OSError), files.whole(self._path) as part:
+            files.write_tensors(part, tensors, {"about": json.dumps(about)})
         self._saved = time.monotonic()
 
 

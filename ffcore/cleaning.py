@@ -12,7 +12,9 @@ from typing import Any
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_PROGRESS_BAR = re.compile(r"\d+%\||\d(?:it/s|s/it|B/s)\b|\[\d\d:\d\d<")
+_PROGRESS_BAR = re.compile(
+    r"\d+%\||\d(?:it/s|s/it|B/s)\b|\[\d\d:\d\d<|Matplotlib is building the font"
+)
 _DATA_URI = re.compile(r"(data:[\w/+.;=-]+;base64,[A-Za-z0-9+/=\s]*)")
 _FIXED = (
     (re.compile(r"\S*ipykernel_\d+/\d+\.py"), "<cell>"),

@@ -269,8 +269,6 @@ def _in_words(error: BaseException, task: Any) -> BaseException:
             f"every worker that tried {task.name} was ended from outside, perhaps for lack of "
             f"memory ({error}); give workers more memory; {AGAIN}"
         )
-    if isinstance(error, MemoryError):
-        return ClusterError(f"{task.name}: a worker has too little memory; {AGAIN}")
     if isinstance(error, FFError):
         return error
     failed = ClusterError(f"{task.name} failed on a worker: {type(error).__name__}: {error}")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
@@ -15,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ffcore import reading
+from ffcore import files, reading
 from ffcore.catalogue import read
 from ffcore.errors import ReportError, unknown
 
@@ -359,7 +358,6 @@ def _kept(book: Path, stamp: list[Any]) -> dict[str, Any]:
 
 def _keep(book: Path, content: dict[str, Any]) -> None:
     """A cache only: where its folder cannot be written, the next start parses again."""
-    temporary = book.with_name(f"{book.name}.{os.getpid()}")
-    with suppress(OSError):
-        temporary.write_text(json.dumps(content), encoding="utf-8")
-        os.replace(temporary, book)
+    if book.parent.exists():
+        with suppress(OSError):
+            files.write(book, json.dumps(content))

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from doit.cmd_base import TaskLoader2
+from doit.dependency import JsonDB
 from doit.doit_cmd import DoitMain
 from doit.task import dict_to_task
 
+from ffcore import files
 from ffcore.console import say
 from ffcore.digests import changed
-from ffcore.errors import FFError, ReportError, shortened
+from ffcore.errors import FFError, ReportError, StoreError, advice, of_system, shortened
 from ffcore.reading import json_file
 
 
@@ -27,11 +29,24 @@ class _Loader(TaskLoader2):
 
     def load_doit_config(self) -> dict[str, Any]:
         # A task that fails leaves those that do not depend on it to be done, and to be noted.
-        return {"dep_file": str(self._book), "backend": "json", "verbosity": 2,
+        return {"dep_file": str(self._book), "backend": "whole", "verbosity": 2,
                 "continue": True, "reporter": _Silent}  # fmt: skip
 
     def load_tasks(self, cmd: Any, pos_args: Any) -> list[Any]:
         return [dict_to_task(task) for task in self._tasks]
+
+
+class Book(JsonDB):
+    """doit's book, written whole or not at all; doit itself writes in place, and answers a full
+    disk with a traceback."""
+
+    faults: list[FFError] = []
+
+    def dump(self) -> None:
+        try:
+            files.write(Path(self.name), self.codec.encode(self._db))
+        except OSError as error:
+            self.faults.append(StoreError(f"cannot write {self.name}: {advice(error)}"))
 
 
 class _Silent:
@@ -64,7 +79,10 @@ def run(tasks: Sequence[dict[str, Any]], book: Path) -> None:
         {**task, "actions": [_guard(action, failures) for action in task["actions"]]}
         for task in tasks
     ]
-    code = DoitMain(_Loader(guarded, book), config_filenames=()).run(["run"])
+    Book.faults.clear()
+    own = {"BACKEND": {"whole": f"{__name__}:{Book.__name__}"}}
+    code = DoitMain(_Loader(guarded, book), config_filenames=(), extra_config=own).run(["run"])
+    failures += Book.faults
     if failures:
         raise failures[0]
     if code:
@@ -155,8 +173,9 @@ def _guard(action: tuple[Any, list[Any]], failures: list[BaseException]) -> tupl
             failures.append(error)
             return False
         except Exception as error:
-            traceback.print_exc()
-            failures.append(error)
+            if (known := of_system(error)) is None:
+                traceback.print_exc()
+            failures.append(known or error)
             return False
         return True
 

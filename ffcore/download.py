@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from uuid import uuid4
 
+from ffcore import files
 from ffcore.errors import DataError
 from ffcore.own_images import shown
 from ffcore.sources import Fault, File, content, folder, locate, lookup, remedy
@@ -50,13 +51,16 @@ def fetch(
     failures: list[str] = []
     try:
         target.mkdir(parents=True, exist_ok=True)
+        files.sweep(target)
         for mirror in source.mirrors if mirrors is None else mirrors:
             take = _take_archive if mirror.endswith(".zip") else _take_files
             if wanted:
                 wanted = take(mirror, wanted, target, failures, lambda text: say(f"{name}: {text}"))
     except OSError as error:
-        raise DataError(f"{name}: cannot write to {target}: {error.strerror or error}; set "
-                        "FFCORE_DATA to a folder that you can write to") from None  # fmt: skip
+        raise DataError(
+            f"{name}: cannot write to {target}: {error.strerror or error}; free some space there, "
+            "or set FFCORE_DATA to a folder that you can write to"
+        ) from None
     finally:
         for place in made:
             with suppress(OSError):  # those in use stay
@@ -129,7 +133,8 @@ class _Part:
     """A temporary file beside its target which limits and reports what is written to it."""
 
     def __init__(self, target: Path, limit: int, say: Progress):
-        self.path = target.with_name(f".{target.name}.{uuid4().hex}.part")
+        # Two threads may fetch the same file.
+        self.path = files.temporary(target.with_name(f"{target.name}.{uuid4().hex}"))
         self.total = 0  # bytes that the server announces
         self._name, self._limit, self.say = target.name, limit, say
         self._written = self._reported = 0

@@ -16,6 +16,8 @@ from ffcore.threads import SETTINGS
 
 Progress = Callable[[int, int, str], None]
 NUMBER = "ffcore_cell"
+# Seconds for a kernel's start; Jupyter reads them off the clock of the day, which may jump.
+START = 24 * 3600
 _SOCKET_LIMIT = 100  # bytes; a unix socket's path ends at 107, and "-ipc-5" is still to come
 
 
@@ -110,6 +112,7 @@ def run(
             language="python",
             progress_bar=False,
             execution_timeout=timeout,
+            start_timeout=START,
             kernel_manager_class=OwnKernel,
             config=Config({"KernelManager": connection}),
             resources={"metadata": {"path": str(folder)}},
@@ -126,7 +129,10 @@ def run(
     except CellTimeoutError:
         outcome.fault = f"the cell ran longer than {timeout} s and was stopped"
     except DeadKernelError:
-        outcome.fault = "the kernel died here: killed, out of memory, or ended by the code itself"
+        outcome.fault = (
+            "the kernel died here: killed, out of memory, or ended by the code itself; where "
+            "memory is short, run the same command again with nothing beside it"
+        )
     except RuntimeError as error:
         if outcome.current is not None:
             raise
@@ -173,7 +179,9 @@ def _in_own_loop(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Non
         try:
             function(*args, **kwargs)
         finally:
-            tasks = asyncio.all_tasks(loop)  # left where Ctrl-C struck
+            # Where Ctrl-C struck: nobody asks for the errors of tasks that ended, nor ends others.
+            loop.set_exception_handler(lambda *_: None)
+            tasks = asyncio.all_tasks(loop)
             for task in tasks:
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
@@ -205,6 +213,21 @@ def _short_folder() -> Path:
     raise ReportError("no writable temporary folder with a short path; set TMPDIR to one")
 
 
+def _keeps_fonts() -> bool:
+    """Whether matplotlib can write where it wants to; where it cannot, it warns in the report."""
+    for variable, usual in (("XDG_CONFIG_HOME", "~/.config"), ("XDG_CACHE_HOME", "~/.cache")):
+        own = os.environ.get("MPLCONFIGDIR")
+        base = os.environ.get(variable) or os.path.expanduser(usual)
+        folder = own or os.path.join(base, "matplotlib")
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError:
+            return False
+        if not os.access(folder, os.W_OK):
+            return False
+    return True
+
+
 def _write_kernel(folder: Path, private: Path, further: Mapping[str, str]) -> None:
     """A kernel specification: this interpreter, and an environment without the user's taste."""
     import importlib.util
@@ -225,6 +248,8 @@ def _write_kernel(folder: Path, private: Path, further: Mapping[str, str]) -> No
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         **further,
     }
+    if not _keeps_fonts():
+        environment["MPLCONFIGDIR"] = str(private / "matplotlib")
     if "site-packages" not in here.parts:  # the kernel imports this very ffcore
         others = os.environ.get("PYTHONPATH")
         environment["PYTHONPATH"] = os.pathsep.join([str(here), *([others] if others else [])])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ffcore.errors import StoreError
+from ffcore import files
+from ffcore.errors import StoreError, advice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,20 +23,14 @@ def write_frames(
     Raises:
         StoreError: they cannot be written; names them.
     """
-    building = {path: path.with_suffix(f".{os.getpid()}.tmp") for path in frames}
     try:
-        for path, temporary in building.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            frames[path].to_parquet(temporary, index=False, compression=compression)
-        for path, temporary in building.items():
-            os.replace(temporary, path)
+        with ExitStack() as all_written:
+            for path, frame in frames.items():
+                part = all_written.enter_context(files.whole(path))
+                frame.to_parquet(part, index=False, compression=compression)
     except OSError as error:
         names = ", ".join(map(str, frames))
-        raise StoreError(f"cannot write {names}: {error.strerror or error}") from None
-    finally:
-        for temporary in building.values():
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {names}: {advice(error)}") from None
 
 
 def read_frame(path: Path) -> pd.DataFrame:

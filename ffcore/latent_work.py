@@ -5,12 +5,9 @@ A notebook finds each frame in the cache by its content, and computes it itself 
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,6 +16,8 @@ from typing import Any, NamedTuple
 from ffcore import (
     cluster,
     explorer_data,
+    faults,
+    files,
     memory,
     plugins,
     polarity_view,
@@ -29,7 +28,7 @@ from ffcore import (
     workers,
 )
 from ffcore.console import job, say, stop_if_interrupted
-from ffcore.errors import ClusterError, FFError, ReportError, StoreError
+from ffcore.errors import ClusterError, FFError, ReportError, StoreError, advice
 from ffcore.store import RECORD, Run
 from ffcore.study import Study, network
 
@@ -143,8 +142,9 @@ def prepare(study: Study, modules: Collection[str], address: str | None = None) 
         def run(tasks: Sequence[Task], away: cluster.Cluster | None = None, **more: Any) -> None:
             nonlocal done
             for made in workers.run_tasks(
-                tasks, away, tell, None if away else processes(study, len(tasks)),
-                away.look if away else stop_if_interrupted, perform, **more,
+                tasks, executor=away, tell=tell, work=perform, **more,
+                workers=None if away else processes(study, len(tasks)),
+                poll=away.look if away else stop_if_interrupted,
             ):  # fmt: skip
                 for name, content in made.frames.items():
                     _keep(study, name, content)
@@ -161,11 +161,6 @@ def prepare(study: Study, modules: Collection[str], address: str | None = None) 
                     run(rest)
             else:
                 run(first or later, more=more)
-        except BrokenProcessPool:
-            raise ReportError(
-                f"a process that measured latents was ended from outside, perhaps for lack of "
-                f"memory; {done} of {total} are done and kept: run the same command again"
-            ) from None
         except BaseException:
             say(f"stopped: {done} of {total} measurements of latents are done and kept")
             raise
@@ -191,6 +186,8 @@ def perform(task: Task, tell: Callable[[workers.Note], None]) -> list[Made]:
         except FFError as error:
             raise type(error)(f"{piece.what} of {task.name}: {error}") from None
         except Exception as error:
+            if known := faults.of_memory(error, task):
+                raise known from None
             why = f"{type(error).__name__}: {error}"
             raise ReportError(f"{piece.what} of {task.name} failed: {why}") from error
     made = (study.store.results / "cache").glob("*.parquet") if task.away else ()
@@ -302,13 +299,7 @@ def _keep(study: Study, name: str, content: bytes) -> None:
     if not FRAME.fullmatch(name):
         raise ClusterError(f"a worker sent {name!r}, which is no frame's name")
     target = study.store.results / "cache" / name
-    temporary = target.with_suffix(f".{os.getpid()}.tmp")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
+        files.write(target, content)
     except OSError as error:
-        raise StoreError(f"cannot write {target}: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {target}: {advice(error)}") from None

@@ -14,7 +14,7 @@ from typing import Any
 
 from ffcore import memory, workers
 from ffcore.console import duration, job, say, stop_if_interrupted
-from ffcore.errors import FFError
+from ffcore.errors import FFError, ResourceError, of_system
 
 KERNEL_BYTES = 1.2e9  # of a kernel and the process that drives it, at the most
 
@@ -63,13 +63,17 @@ def run(tasks: Sequence[Task], tell: Callable[[str], None] = say) -> dict[str, E
             text = f"{note.name}: {note.epoch} of {note.epochs}, {note.text}"
             progress.update(len(found) + part, text)
 
-        for one in workers.run_tasks(
-            tasks, tell=noted, workers=memory.processes(workers.cores(), KERNEL_BYTES),
-            poll=stop_if_interrupted, work=perform,
-        ):  # fmt: skip
-            found[one.name] = one
-            progress.update(len(found), one.name)
-            tell(f"notebook {one.name}: {duration(one.seconds)}")
+        try:
+            for one in workers.run_tasks(
+                tasks, tell=noted, workers=memory.processes(workers.cores(), KERNEL_BYTES),
+                poll=stop_if_interrupted, work=perform,
+            ):  # fmt: skip
+                found[one.name] = one
+                progress.update(len(found), one.name)
+                tell(f"notebook {one.name}: {duration(one.seconds)}")
+        except ResourceError as error:  # those that are done stay so
+            for task in tasks:
+                found.setdefault(task.name, Executed(task.name, 0.0, error))
     return found
 
 
@@ -78,7 +82,7 @@ def perform(task: Task, tell: Callable[[workers.Note], None]) -> list[Executed]:
     from ffcore import notebooks
 
     began = time.monotonic()
-    fault = None
+    fault: FFError | None = None
     try:
         with _cleaned_up():
             notebooks.execute(
@@ -88,6 +92,10 @@ def perform(task: Task, tell: Callable[[workers.Note], None]) -> list[Executed]:
             )  # fmt: skip
     except FFError as error:
         fault = error
+    except Exception as error:
+        if (known := of_system(error)) is None:
+            raise
+        fault = ResourceError(f"notebook {task.name}: {known}")
     return [Executed(task.name, time.monotonic() - began, fault)]
 
 

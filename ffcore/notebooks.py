@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ffcore import files
 from ffcore.catalogue import FINDING, TAG, NotebookInfo, catalogue, describe, read
 from ffcore.cleaning import clean, without_colours
-from ffcore.errors import ReportError, unknown
+from ffcore.errors import ReportError, ResourceError, advice, unknown
 from ffcore.execution import NUMBER, Progress, Run, problem, run
 from ffcore.outputs import CAPTIONS
 
@@ -78,6 +80,12 @@ def execute(
             document, values, folder, timeout=timeout, progress=progress, environment=environment
         )
         fault = problem(outcome) or _unsaved(outcome, work)
+        if fault and os.strerror(errno.ENOSPC) in fault[1]:
+            raise ResourceError(
+                f"notebook {info.name} stopped, {_where(outcome, fault[0])}: "
+                f"{os.strerror(errno.ENOSPC)}, in {target_folder.parent} or in the temporary "
+                "folder; free some there and run the same command again"
+            )
         if fault:
             write_atomically(failed, clean(_marked(outcome, *fault), places))
             why = _explain(outcome, *fault)
@@ -100,11 +108,11 @@ def building(target: Path) -> Iterator[Path]:
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for old in parent.glob(".building-*"):
-            if not _alive(old.name.split("-")[1]):
+            if not files.alive(old.name.split("-")[1]):
                 shutil.rmtree(old, ignore_errors=True)
         work.mkdir()
     except OSError as error:
-        raise ReportError(f"cannot write in {parent}: {error.strerror}") from error
+        raise ReportError(f"cannot write in {parent}: {advice(error)}") from error
     aside = work.with_name(work.name + "-old")
     try:
         yield work
@@ -113,7 +121,7 @@ def building(target: Path) -> Iterator[Path]:
                 os.rename(target, aside)
             os.rename(work, target)
         except OSError as error:
-            raise ReportError(f"cannot put {target} in place: {error.strerror}") from error
+            raise ReportError(f"cannot put {target} in place: {advice(error)}") from error
     finally:
         if aside.is_dir() and not target.exists():
             os.rename(aside, target)
@@ -129,26 +137,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """
     # A file's name may hold bytes that are no text.
     raw = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(raw)
-        os.replace(temporary, path)
+        files.write(path, raw)
     except OSError as error:
-        raise ReportError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
+        raise ReportError(f"cannot write {path}: {advice(error)}") from error
 
 
 def _simple(name: str, value: Any) -> Any:
@@ -239,6 +231,10 @@ def _explain(outcome: Run, position: int | None, what: str) -> str:
     if texts:
         parts += ["its output ended with:", *_quoted(texts[-10:])]
     return "\n".join([*parts, *trace[-12:], *([what] if what not in trace[-1] else [])])
+
+
+def _where(outcome: Run, position: int | None) -> str:
+    return "before its first cell" if position is None else _place(outcome.cells[position])
 
 
 def _place(cell: Mapping[str, Any]) -> str:

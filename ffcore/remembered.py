@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ffcore import files
 from ffcore.reading import json_file
 
 Stamp = list[int]
@@ -45,14 +45,9 @@ class Remembered:
         """Keep what is new for the next start."""
         if not self._new or not self._path.parent.exists():
             return
-        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(json.dumps(self._facts))
-            os.replace(temporary, self._path)
+        with suppress(OSError):  # Where it cannot be kept, the next start computes again.
+            files.write(self._path, json.dumps(self._facts))
             self._new = False
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)  # The next start computes again.
 
     def _read(self) -> dict[str, Any]:
         try:

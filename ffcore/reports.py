@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ffcore import crate
+from ffcore import crate, files
 from ffcore.catalogue import describe
 from ffcore.digests import digest, file_digest
-from ffcore.errors import ReportError
+from ffcore.errors import ReportError, advice
 from ffcore.notebooks import building, write_atomically
 from ffcore.outputs import CAPTIONS
 from ffcore.pages import index_html, to_html, with_nav
@@ -27,12 +27,14 @@ KINDS = ("figures", "tables")
 
 @dataclass(frozen=True)
 class Version:
-    """A published report version; ``created`` is ISO 8601, UTC."""
+    """A published report version; ``created`` is ISO 8601, UTC. ``number`` counts the versions of
+    a results folder as they were made, whatever the clock said."""
 
     name: str
     folder: Path
     profile: str
     created: str
+    number: int = 0
 
 
 def publish(
@@ -106,7 +108,12 @@ def publish(
             now = datetime.now(UTC).isoformat()
             # It holds the time of publication, so its checksum is a measured one.
             write_atomically(folder / crate.METADATA, crate.metadata(head, now))
-            dated = {"files": {crate.METADATA: _facts(folder / crate.METADATA)}, "created": now}
+            dated: dict[str, Any] = {
+                "files": {crate.METADATA: _facts(folder / crate.METADATA)},
+                "created": now,
+            }
+            number = 1 + max((known.number for known in versions(results)), default=0)
+            dated["number"] = number
             parts = _sealed(head) | {"measured": _sealed({**(measured or {}), **dated})}
             text = json.dumps(parts, indent=1, ensure_ascii=False)
             write_atomically(folder / MANIFEST, text + "\n")
@@ -126,6 +133,7 @@ def publish_figures(source: Path, figures: Path) -> list[str]:
         ReportError: a file cannot be written.
     """
     changed = []
+    files.sweep(figures)
     for path in _files(source) if source.is_dir() else ():
         copy = figures / path.name
         content = path.read_bytes()
@@ -172,11 +180,12 @@ def versions(results: Path) -> list[Version]:
             content = json_file(manifest)
             folder = manifest.parent
             if content["version"] == folder.name and not folder.is_symlink():
-                created = content["measured"]["created"]
-                found.append(Version(folder.name, folder, content["profile"]["name"], created))
+                about = content["measured"]
+                made = about["created"], int(about.get("number", 0))
+                found.append(Version(folder.name, folder, content["profile"]["name"], *made))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return sorted(found, key=lambda version: version.created)
+    return sorted(found, key=lambda version: (version.number, version.created))
 
 
 def latest(results: Path) -> Path:
@@ -262,13 +271,11 @@ def _point_latest(folder: Path, version: str) -> None:
     pointer = folder / "latest"
     if pointer.is_symlink() and os.readlink(pointer) == version:
         return
-    temporary = folder / f".latest-{os.getpid()}"
-    temporary.unlink(missing_ok=True)
     try:
-        try:
-            os.symlink(version, temporary, target_is_directory=True)
-        except (OSError, NotImplementedError):
-            temporary.write_text(version + "\n", encoding="utf-8")
-        os.replace(temporary, pointer)
+        with files.whole(pointer) as part:
+            try:
+                os.symlink(version, part, target_is_directory=True)
+            except (OSError, NotImplementedError):
+                part.write_text(version + "\n", encoding="utf-8")
     except OSError as error:
-        raise ReportError(f"cannot point {pointer} to {version}: {error.strerror}") from error
+        raise ReportError(f"cannot point {pointer} to {version}: {advice(error)}") from error

@@ -99,6 +99,7 @@ class Pipeline:
         Each network is stored as soon as it is done, so that an interruption loses only those in
         the making.
         """
+        self.store.sweep()
         states = self.states(experiments)
         pending = [e for e, state in states.items() if not state.usable]
         for state in sorted({states[e] for e in pending if states[e].name != "missing"}, key=str):
@@ -106,10 +107,11 @@ class Pipeline:
             others = f" and {len(same) - 1} more" if len(same) > 1 else ""
             say(f"retraining {same[0].name}{others}: {state.name}, {state.reason}")
         if not pending:
+            if not self.store.listed:  # it was stopped between the last run and their list
+                self._list_runs(experiments)
             return 0
         planning.require_data(pending, self.data_folder)
-        self.store.sweep()
-        from ffcore import checkpoints, cluster
+        from ffcore import cluster
 
         began, device = time.monotonic(), self.profile.device
         with cluster.joined(self.cluster) as away:
@@ -124,10 +126,16 @@ class Pipeline:
                     away.look if away else stop_if_interrupted,
                 ):  # fmt: skip
                     keep(outcome)
-        self.store.consolidate()
-        checkpoints.remove_done(self.store.checkpoints, {e.key for e in pending})
+        self._list_runs(experiments)  # with those of a training that was stopped before
         say(f"trained {len(pending)} in {duration(time.monotonic() - began)}")
         return len(pending)
+
+    def _list_runs(self, stored: Sequence[AnyExperiment]) -> None:
+        """What follows training: the table of runs, and checkpoints that are of no more use go."""
+        from ffcore import checkpoints
+
+        checkpoints.remove_done(self.store.checkpoints, {e.key for e in stored})
+        self.store.consolidate()
 
     def execute(self, name: str) -> Path:
         """Run one report's notebook into the work folder, and at the same time those others of

@@ -73,7 +73,9 @@ def fill(root: Path, results: Path, runs: int) -> float:
         other = from_record(e.kind, {**e.model_dump(mode="json"), "seed": seed})
         provenance = {**run.provenance, **workers.expected(other)}
         store.save(other, run.summary, {"history": history}, weights, run.seconds, provenance)
-    return (time.perf_counter() - began) / max(1, runs)
+    spent = time.perf_counter() - began
+    store.consolidate()
+    return spent / max(1, runs)
 
 
 def _others(planned: Sequence[Experiment], runs: int) -> Iterator[tuple[int, Experiment]]:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ffcore import files
 from ffcore.config import AnyExperiment, Experiment, from_record
 from ffcore.digests import changed, file_digest
-from ffcore.errors import ConfigError, StoreError, shortened
+from ffcore.errors import ConfigError, StoreError, advice, shortened
 from ffcore.frames import read_frame, read_table, write_frames
 from ffcore.reading import json_file
 from ffcore.remembered import Remembered
@@ -90,6 +91,8 @@ class Store:
         self.definitions = self.results / "cache" / "definitions.json"
         # Of trainings that were stopped; each goes once its networks are stored.
         self.checkpoints = self.results / "checkpoints"
+        # There while ``runs.parquet`` lacks what was stored since.
+        self._unlisted = self.results / ".unlisted"
         self._remembered = Remembered(self.runs / ".verified.json")
         self._read: dict[str, tuple[tuple[int, int], Run]] = {}
 
@@ -172,7 +175,6 @@ class Store:
         """
         import pandas as pd
         import torch
-        from safetensors.torch import save_file
 
         folder = self.runs / experiment.key
         building = self.runs / f".writing-{experiment.key}-{os.getpid()}"
@@ -181,7 +183,8 @@ class Store:
             for name, table in tables.items():
                 frame = table if isinstance(table, pd.DataFrame) else pd.DataFrame(table)
                 frame.to_parquet(building / f"{name}.parquet", index=False)
-            save_file({k: torch.as_tensor(w) for k, w in weights.items()}, building / WEIGHTS)
+            tensors = {k: torch.as_tensor(w) for k, w in weights.items()}
+            files.write_tensors(building / WEIGHTS, tensors)
             record = {
                 "format": FORMAT,
                 "kind": experiment.kind,
@@ -196,12 +199,13 @@ class Store:
             record["seal"] = _seal(record)
             (building / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
             for path in building.iterdir():
-                _flush(path)
+                files.flush(path)
+            self._unlisted.touch()
             _replace(building, folder)
         except OSError as error:
             raise StoreError(
                 f"cannot write the run {experiment.name} to {self.runs}: "
-                f"{error.strerror or error}; free some space or choose another --results"
+                f"{advice(error)} (or choose another --results)"
             ) from None
         finally:
             shutil.rmtree(building, ignore_errors=True)
@@ -209,17 +213,29 @@ class Store:
 
     def remove(self, run: Run) -> None:
         """Delete a stored run."""
+        self._unlisted.touch()
         shutil.rmtree(run.folder)
 
     def sweep(self) -> None:
-        """Remove what interrupted writers of dead processes left behind."""
-        for folder in self.runs.glob(".writing-*") if self.runs.exists() else []:
-            pid = folder.name.rpartition("-")[2]
-            if not _alive(pid):
-                shutil.rmtree(folder, ignore_errors=True)
-        for part in (self.results / "cache").glob("*.tmp"):
-            if not _alive(part.stem.rpartition(".")[2]):
-                part.unlink(missing_ok=True)
+        """Remove what interrupted writers of dead processes left behind. Of a run that was about to
+        be replaced, the new one takes its place; it was whole."""
+        left = self.runs.glob(".writing-*") if self.runs.exists() else []
+        for folder in sorted(left, key=lambda f: "-old-" not in f.name):
+            *_, key, pid = folder.name.split("-")
+            if files.alive(pid):
+                continue
+            if folder.name.startswith(".writing-old-") and not (self.runs / key).exists():
+                new = folder.with_name(f".writing-{key}-{pid}")
+                with suppress(OSError):
+                    os.rename(new if new.exists() else folder, self.runs / key)
+            shutil.rmtree(folder, ignore_errors=True)
+        for folder in (self.results, self.runs, self.results / "cache", self.checkpoints):
+            files.sweep(folder)
+
+    @property
+    def listed(self) -> bool:
+        """Whether ``runs.parquet`` was written since a run was last stored or removed."""
+        return not self._unlisted.exists()
 
     def consolidate(self, runs: Iterable[Run] | None = None) -> Path | None:
         """Write ``runs.parquet``: one row a network, factors, settings and accuracies.
@@ -228,11 +244,11 @@ class Store:
             the file's path, or None where no network is stored.
         """
         frame = summary_table(self.all() if runs is None else runs)
-        if frame.empty:
-            return None
         path = self.results / "runs.parquet"
-        write_frames({path: frame})
-        return path
+        if not frame.empty:
+            write_frames({path: frame})
+        self._unlisted.unlink(missing_ok=True)
+        return None if frame.empty else path
 
     def cached(
         self, name: str, inputs: Mapping[str, Any], compute: Callable[[], pd.DataFrame]
@@ -342,15 +358,6 @@ def _seal(record: Mapping[str, Any]) -> str:
 
 def _facts(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-
-
-def _alive(pid: str) -> bool:
-    return pid.isdigit() and Path(f"/proc/{pid}").exists()
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _replace(building: Path, folder: Path) -> None:

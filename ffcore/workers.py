@@ -12,15 +12,16 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffcore import digests, plugins
+from ffcore import digests, faults, plugins
 from ffcore.config import Experiment, SparsityExperiment
 from ffcore.definitions import Definitions, definitions
 
@@ -159,8 +160,12 @@ def run_tasks(
         poll: called several times a second; what it raises ends the work.
         work: what is done with a task, in place of training it; told whom to tell.
         more: asked for further tasks, once, when all before are done.
+
+    Raises:
+        ResourceError: memory ran out, or one of the local processes was ended from outside; names
+            what it worked on. Outcomes that were there by then came before.
     """
-    work = work or perform
+    work = partial(_guarded, work or perform)
     count = min(workers or cores(), len(tasks))
     if executor is None and count <= 1:
         for task in tasks:
@@ -175,22 +180,29 @@ def run_tasks(
         notes, stop = context.Queue(), context.Event()
         pool = ProcessPoolExecutor(count, context, initializer=_enter, initargs=(notes, stop))
     todo, waiting = iter(tasks), set[Future[list[Outcome]]]()
+    busy: dict[int, str] = {}
+    processes: list[Any] = []
     try:
         while True:
             with _interrupts_later():
                 free = getattr(pool, "ahead", 2 * count) - len(waiting)
                 waiting |= {pool.submit(work, task, _tell) for task in islice(todo, max(free, 0))}
+            processes = list((getattr(pool, "_processes", None) or {}).values()) or processes
             if not waiting:
                 if more is None:
                     return
                 todo, more = iter(more()), None
                 continue
             done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
-            _pass_on(notes, tell)
+            _pass_on(notes, tell, busy)
             if poll:
                 poll()
-            for future in done:
+            # What failed comes last, so that it takes nothing with it that is done.
+            for future in sorted(done, key=lambda f: f.exception() is not None):
                 yield from future.result()
+    except BrokenProcessPool:
+        _pass_on(notes, tell, busy)
+        raise faults.of_process(processes, busy) from None
     except BaseException:
         if stop is not None:
             _stop(pool, stop, waiting)
@@ -293,6 +305,21 @@ def _dataset(name: str, folder: str | None) -> Any:
     return data.load(name, folder)
 
 
+def _guarded(
+    work: Callable[[Any, Callable[[Note], None]], list[Any]], task: Any,
+    tell: Callable[[Note], None],
+) -> list[Any]:  # fmt: skip
+    """A task's outcomes; the parent hears what this process works on."""
+    if _notes is not None:
+        _notes.put((os.getpid(), task.name))
+    try:
+        return work(task, tell)
+    except Exception as error:
+        if known := faults.of_memory(error, task):
+            raise known from None
+        raise
+
+
 class Stopped(Exception):
     """Nobody waits for this task's results any more."""
 
@@ -341,13 +368,16 @@ def _tell(note: Note) -> None:
         _notes.put(note)
 
 
-def _pass_on(notes: Any, tell: Callable[[Note], None] | None) -> None:
+def _pass_on(notes: Any, tell: Callable[[Note], None] | None, busy: dict[int, str]) -> None:
+    """Tell what came from the workers, and note which of them works on what."""
     while notes is not None:
         try:
             note = notes.get_nowait()
         except queue.Empty:
             return
-        if tell:
+        if isinstance(note, tuple):
+            busy[note[0]] = note[1]
+        elif tell:
             tell(note)
 
 

@@ -18,7 +18,7 @@ def same_content(name: str, content: bytes) -> object:
     if name == reports.MANIFEST:
         manifest = json.loads(content)
         assert set(manifest["measured"]) == {"checksum", "created", "files", "hardware",
-                                             "revision", "run_seconds"}  # fmt: skip
+                                             "number", "revision", "run_seconds"}  # fmt: skip
         assert [*manifest["measured"]["files"]] == [crate.METADATA]
         return [[k, v] for k, v in manifest.items() if k != "measured"]  # in their order
     if name == crate.METADATA:

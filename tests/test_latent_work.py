@@ -1,14 +1,13 @@
 import shutil
-from concurrent.futures.process import BrokenProcessPool
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from threadpoolctl import threadpool_info
 
-from ffcore import latent_work, measures, memory, polarity_view, rq2, rq2_topology, workers
+from ffcore import faults, latent_work, measures, memory, polarity_view, rq2, rq2_topology, workers
 from ffcore.config import make_experiment
-from ffcore.errors import ReportError, StoreError
+from ffcore.errors import ReportError, ResourceError, StoreError
 from ffcore.profiles import make_profile
 from ffcore.study import Study
 from tests.conftest import tiny, train_into
@@ -119,10 +118,10 @@ def test_an_interruption_loses_what_is_in_the_making_and_nothing_else(study, mon
     assert sum(name.startswith("measures-") for name in kept(study)) == 2
     # What a writer leaves that was killed has another name than the frame, and goes.
     cache = study.store.results / "cache"
-    (cache / "measures-0123.999999999.tmp").write_bytes(b"PAR1")
+    (cache / ".measures-0123.parquet.999999999.part").write_bytes(b"PAR1")
     latent_work.prepare(study, {"ffcore.rq2"})
     assert sum(name.startswith("measures-") for name in kept(study)) == 4
-    assert not list(cache.glob("*.tmp"))
+    assert not list(cache.glob("*.part"))
 
 
 def test_a_network_that_fails_names_itself_and_the_frame(study, monkeypatch, capsys):
@@ -141,13 +140,14 @@ def test_a_network_that_fails_names_itself_and_the_frame(study, monkeypatch, cap
         latent_work.prepare(study, {"ffcore.rq2"})
 
 
-def test_a_process_that_is_killed_is_no_traceback(study, monkeypatch):
+def test_a_process_that_is_killed_is_no_traceback(study, monkeypatch, capsys):
     def killed(*args, **options):
-        raise BrokenProcessPool
+        raise faults.of_process([], {})
 
     monkeypatch.setattr(workers, "run_tasks", killed)
-    with pytest.raises(ReportError, match="ended from outside"):
+    with pytest.raises(ResourceError, match="ended from outside"):
         latent_work.prepare(study, {"ffcore.rq2"})
+    assert "stopped: 0 of 4" in capsys.readouterr().err
 
 
 def test_processes_stay_within_the_budget_and_within_free_memory(monkeypatch, capsys):

@@ -16,10 +16,12 @@ from ffcore.profiles import make_profile
 from ffcore.study import read_profile
 
 ROOT = Path(__file__).parent.parent
-EVERYONE = {"errors", "reading"}
-# DESIGN 7: data flows one way. What a module may import from ffcore, beside ffcore.errors.
+EVERYONE = {"errors", "files", "reading"}
+# DESIGN 7: data flows one way. What a module may import from ffcore, beside those.
 ARROWS = {
+    "files": set(),
     "reading": set(),
+    "faults": set(),
     "plugins": {"definitions", "digests"},
     "config": {"plugins"},
     "profiles": {"config", "plugins"},
@@ -151,15 +153,17 @@ ARROWS = {
     "console": set(),
     "doing": {"console", "digests"},
     "bench": {"config", "data", "labels", "memory", "network", "train"},
-    "latent_work": {"cluster", "console", "explorer_data", "memory", "plugins", "polarity_view",
+    "latent_work": {"cluster", "console", "explorer_data", "faults", "memory", "plugins",
+                    "polarity_view",
                     "rq2", "rq2_topology", "sources", "store", "structures", "study", "workers"},
     "latent_bench": {"bench", "config", "data", "labels", "latent_work", "matching", "measures",
                      "memory", "profiles", "rq2", "rq2_topology", "store", "study", "topology",
                      "train", "workers"},
     # It names the modules whose code a run depends on, beside those that it calls.
-    "workers": {"checkpoints", "config", "data", "definitions", "digests", "formats", "goodness",
-                "labels", "network", "plugins", "sparsity", "sparsity_book", "sparsity_losses",
-                "sparsity_pairs", "sparsity_runs", "sparsity_steps", "splits", "train"},
+    "workers": {"checkpoints", "config", "data", "definitions", "digests", "faults", "formats",
+                "goodness", "labels", "network", "plugins", "sparsity", "sparsity_book",
+                "sparsity_losses", "sparsity_pairs", "sparsity_runs", "sparsity_steps", "splits",
+                "train"},
     "comparison": {"store", "workers"},
     "verification": {"comparison", "config", "console", "data", "digests", "planning",
                      "published", "store", "study", "workers"},

@@ -114,7 +114,7 @@ def test_version_holds_pages_figures_tables_and_manifest(tmp_path, published):
     assert manifest["profile"] == vars(QUICK)
     assert INPUTS.items() <= manifest["inputs"].items()
     assert manifest["seeds"] == [0, 1]
-    measured = {"hardware", "durations", "files", "created", "checksum"}
+    measured = {"hardware", "durations", "files", "created", "number", "checksum"}
     assert set(manifest["measured"]) == measured
     assert set(manifest["files"]) == set(files(published)) - {"manifest.json", CRATE}
     assert set(manifest["measured"]["files"]) == {CRATE}

@@ -92,7 +92,7 @@ def test_a_failing_write_leaves_no_half_written_run(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     store = Store(tmp_path)
-    monkeypatch.setattr("ffcore.store._flush", full)
+    monkeypatch.setattr("ffcore.files.flush", full)
     with pytest.raises(StoreError, match="No space left"):
         save(store)
     assert list((tmp_path / "runs").iterdir()) == []
