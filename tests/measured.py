@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from filelock import FileLock
@@ -42,7 +43,7 @@ def note(row: str, what: str, measured: str, command: str) -> None:
     print(f"{row}: {measured}")
     if not os.environ.get(VARIABLE):
         return
-    with FileLock(BOOK.with_suffix(".lock")):
+    with FileLock(Path(tempfile.gettempdir()) / "ffcore-measured.lock"):
         rows = json.loads(BOOK.read_text()) if BOOK.exists() else {}
         rows[row] = {"what": what, "measured": measured, "command": command}
         BOOK.write_text(json.dumps(dict(sorted(rows.items())), indent=1, ensure_ascii=False) + "\n")

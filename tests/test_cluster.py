@@ -155,7 +155,7 @@ def test_a_worker_that_is_killed_costs_what_it_was_at(two, tmp_path):
 
 def test_what_was_lost_with_all_workers_is_sent_again(tmp_path, own, monkeypatch):
     monkeypatch.setattr(cluster, "LOOK", 0.3)
-    task = workers.Task((tiny(dataset=own, epochs=400, label_size=10),))
+    task = workers.Task((tiny(dataset=own, epochs=100, label_size=10),))
     with local(tmp_path / "cluster", workers=1) as found:
         moment = []
 
