@@ -17,6 +17,7 @@ from typing import Any
 
 from ffcore.catalogue import read
 from ffcore.errors import ReportError, unknown
+from ffcore.locks import MARKER
 
 BODY = "<module>"  # what a module does when it is imported, and the data files beside it
 DIGITS = 12
@@ -360,5 +361,7 @@ def _keep(book: Path, content: dict[str, Any]) -> None:
     """A cache only: where its folder cannot be written, the next start parses again."""
     temporary = book.with_name(f"{book.name}.{os.getpid()}")
     with suppress(OSError):
+        if (book.parent.parent / MARKER).exists():
+            book.parent.mkdir(exist_ok=True)  # `clean` removes it.
         temporary.write_text(json.dumps(content), encoding="utf-8")
         os.replace(temporary, book)
