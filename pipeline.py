@@ -26,6 +26,7 @@ from ffcore.options import (
     Results,
     figures_folder,
     opened,
+    overrides,
     with_pipeline,
 )
 
@@ -391,6 +392,51 @@ def list_(profile: ProfileName = "quick", figures: Figures = None) -> None:
 
 
 @app.command()
+def runs(
+    where: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FIELD=VALUE]...",
+            help="Only runs of these settings, such as norm=l2,l1 dataset=mnist seed=0-9; also "
+            "state=stored, outdated, damaged or foreign (of a plug-in or data set not known here), "
+            "kind=network or sparsity, configuration=l2-sum-none-relu-sigmoid.",
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", "-p", help="Only what this profile asks for.")
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="As CSV, with every setting.")] = False,
+    consolidate: Annotated[
+        bool, typer.Option("--consolidate", help="Write runs.parquet anew, a row a network.")
+    ] = False,
+    results: Results = RESULTS,
+) -> None:
+    """The stored runs: key, state, best and last test accuracy, epochs, when, name."""
+    from ffcore import listing
+    from ffcore.store import Store
+
+    store = Store(results)
+    asked = opened(ROOT, profile, results=results).experiments if profile else None
+    if consolidate:
+        if where or profile or csv:
+            raise ConfigError("--consolidate writes every network; leave out filters and --csv")
+        with alone(results):
+            table = store.consolidate()
+        if table is None:
+            raise StoreError(f"no network is stored in {results}, so there is no table to write")
+        print(table)
+        return
+    found = listing.listed(store)
+    if not found:
+        raise StoreError(f"nothing is stored in {results}; train with `python pipeline.py train`")
+    keys = None if asked is None else {e.key for e in asked}
+    shown = listing.chosen(found, where or [], keys)
+    for line in listing.as_csv(shown) if csv else listing.table(shown):
+        print(line)
+    say(listing.counted(shown, len(found)))
+
+
+@app.command()
 @with_pipeline(ROOT)
 def status(pipeline: Pipeline) -> None:
     """What is trained, what is missing, and which reports are up to date."""
@@ -489,16 +535,47 @@ def clean(
     everything: Annotated[
         bool, typer.Option("--all", help="Trained runs and published reports, too.")
     ] = False,
+    unused: Annotated[
+        bool,
+        typer.Option(
+            "--unused",
+            help="Instead: runs that no profile, no published version and no "
+            "--profile asks for, damaged ones, and what belongs to them.",
+        ),
+    ] = False,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--profile",
+            "-p",
+            help="With --unused: keep what this profile asks for, too, "
+            "with and without the options below; may be given several times.",
+        ),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Of --profile.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Of --profile: 0,1,2 or 0-9.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of --profile.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Of --profile.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     dry_run: DryRun = False,
     results: Results = RESULTS,
     figures: Figures = None,
 ) -> None:
-    """Remove what the pipeline made: work files, caches and figures; with --all everything."""
+    """Remove what the pipeline made: work files, caches and figures; with --all everything; with
+    --unused what nothing refers to any more, and no work file or figure."""
     if results.exists() and not (results / MARKER).exists():
         raise ConfigError(
             f"{results} was not made by this pipeline (it lacks {MARKER}); nothing was removed"
         )
+    changes = overrides(dataset, seeds, epochs, precision=precision)
+    if (profile or changes) and not unused:
+        raise ConfigError("--profile and its options say what --unused keeps; add --unused")
+    if changes and not profile:
+        raise ConfigError(f"{', '.join(f'--{name}' for name in changes)}: of which --profile?")
+    if unused:
+        if everything or figures:
+            raise ConfigError("choose --unused, or --all and --figures")
+        return _clean_unused(results, profile or [], changes, yes, dry_run)
     from ffcore.catalogue import catalogue
 
     parts = ["work", "cache", "failed", "checkpoints", ".doit.json"]
@@ -529,6 +606,38 @@ def clean(
             else:
                 path.unlink()
     say(f"removed {len(doomed)} files and folders")
+
+
+def _clean_unused(
+    results: Path, profiles: list[str], changes: dict[str, Any], yes: bool, dry_run: bool
+) -> None:
+    """Remove what nothing refers to; what was not shown is not removed."""
+    from ffcore import unused
+    from ffcore.listing import size
+    from ffcore.store import Store
+
+    store = Store(results)
+    found, words = unused.find(store, unused.kept(ROOT, results, profiles, changes))
+    for line in words:
+        say(line)
+    if not found:
+        say("nothing to remove: every run is asked for")
+        return
+    if dry_run:
+        for piece in found:
+            print(f"remove {piece.path}  ({piece.what}, {size(piece.bytes)})")
+    for line in unused.counted(found):
+        say(f"  {line}")
+    if dry_run:
+        return
+    if not yes:
+        typer.confirm("Remove these?", abort=True, err=True)
+    with alone(results):
+        # Another pipeline may have trained, or published, since.
+        still, _ = unused.find(store, unused.kept(ROOT, results, profiles, changes))
+        doomed = unused.agreed(found, still)
+        freed = unused.remove(store, doomed)
+    say(f"removed {len(doomed):,} files and folders: {freed:,} bytes are free ({size(freed)})")
 
 
 @data_app.command()

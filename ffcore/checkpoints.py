@@ -84,11 +84,11 @@ class Checkpoint:
 def remove_done(folder: Path, stored: Collection[str]) -> None:
     """Remove the checkpoints of which all experiments, by key, are stored."""
     for path in folder.glob(f"*{SUFFIX}"):
-        if _keys(path) <= set(stored):
+        if keys(path) <= set(stored):
             path.unlink(missing_ok=True)
 
 
-def _keys(path: Path) -> set[str]:
+def keys(path: Path) -> set[str]:
     """Keys of the experiments of a checkpoint; none where it cannot be read."""
     from safetensors import SafetensorError, safe_open
 

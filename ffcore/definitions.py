@@ -17,6 +17,7 @@ from typing import Any
 from ffcore import files, reading
 from ffcore.catalogue import read
 from ffcore.errors import ReportError, unknown
+from ffcore.locks import MARKER
 
 BODY = "<module>"  # what a module does when it is imported, and the data files beside it
 DIGITS = 12
@@ -358,6 +359,7 @@ def _kept(book: Path, stamp: list[Any]) -> dict[str, Any]:
 
 def _keep(book: Path, content: dict[str, Any]) -> None:
     """A cache only: where its folder cannot be written, the next start parses again."""
-    if book.parent.exists():
-        with suppress(OSError):
+    with suppress(OSError):
+        # `clean` removes the folder of the book.
+        if book.parent.exists() or (book.parent.parent / MARKER).exists():
             files.write(book, json.dumps(content))

@@ -73,12 +73,17 @@ def flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def left(folder: Path) -> list[Path]:
+    """The temporary files in a folder whose writers are dead."""
+    found = folder.glob(f".*{SUFFIX}")
+    return [p for p in found if not alive(p.name.removesuffix(SUFFIX).rpartition(".")[2])]
+
+
 def sweep(folder: Path) -> None:
-    """Remove the temporary files in a folder whose writers are dead."""
-    for path in folder.glob(f".*{SUFFIX}"):
-        if not alive(path.name.removesuffix(SUFFIX).rpartition(".")[2]):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+    """Remove them."""
+    for path in left(folder):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def alive(pid: str) -> bool:

@@ -32,7 +32,7 @@ from ffcore.errors import ClusterError, FFError, ReportError, StoreError, advice
 from ffcore.store import RECORD, Run
 from ffcore.study import Study, network
 
-FRAME = re.compile(r"[a-z0-9_-]+-[0-9a-f]{24}\.parquet")
+FRAME = re.compile(r"[a-z0-9_-]+-([0-9a-f]{16}_)?[0-9a-f]{24}\.parquet")
 BUDGET = 4e9  # bytes that all processes together may take, whatever the machine has
 
 

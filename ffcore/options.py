@@ -57,18 +57,34 @@ def opened(
     Raises:
         ConfigError: an unknown profile, data set or value.
     """
-    from ffcore import sources
     from ffcore.stages import Pipeline
     from ffcore.study import read_profile
 
-    dataset = None if dataset is None else sources.resolve(dataset)
-    given = dict(dataset=dataset, seeds=_seeds(seeds), epochs=epochs, device=device,
-                 precision=precision)  # fmt: skip
-    changes = {k: v for k, v in given.items() if v is not None}
+    changes = overrides(dataset, seeds, epochs, device, precision)
     return Pipeline(
         root, read_profile(profile, changes, root), results, figures_folder(figures, results),
         os.environ.get("FFCORE_DATA"), cluster,
     )  # fmt: skip
+
+
+def overrides(
+    dataset: str | None = None,
+    seeds: str | None = None,
+    epochs: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+) -> dict[str, Any]:
+    """What these options change of a profile, for ``read_profile``.
+
+    Raises:
+        ConfigError: an unknown data set, or seeds that are no list.
+    """
+    from ffcore import sources
+
+    dataset = None if dataset is None else sources.resolve(dataset)
+    given = dict(dataset=dataset, seeds=_seeds(seeds), epochs=epochs, device=device,
+                 precision=precision)  # fmt: skip
+    return {k: v for k, v in given.items() if v is not None}
 
 
 def with_pipeline(

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from ffcore.config import Experiment
 from ffcore.store import Run, Store
@@ -71,14 +72,15 @@ def find(
     whole = {p: _own(p, runs[p.key]) for p in planned if p.key in runs}
     if len(whole) == len(set(planned)):
         return [whole[p] for p in planned]  # No need to look at everything that is stored.
-    candidates: dict[str, list[tuple[Experiment, str]]] = {}
-    for e in store.experiments():
-        if isinstance(e, Experiment):
-            candidates.setdefault(_kin(e), []).append((e, OWN))
-    entries = shipped()
+    own, entries = _own_kin(store), shipped()
+    theirs: dict[str, list[tuple[Experiment, str]]] = {}
     for entry in entries.values():
-        candidates.setdefault(_kin(entry.experiment), []).append((entry.experiment, SHIPPED))
-    found = [whole.get(p) or _best(p, candidates.get(_kin(p), []), store, entries) for p in planned]
+        theirs.setdefault(kin(entry.experiment), []).append((entry.experiment, SHIPPED))
+
+    def candidates(p: Experiment) -> list[tuple[Experiment, str]]:
+        return [*own.get(kin(p), ()), *theirs.get(kin(p), ())]
+
+    found = [whole.get(p) or _best(p, candidates(p), store, entries) for p in planned]
     store.save_verified()
     return found
 
@@ -120,7 +122,24 @@ def _same(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _kin(experiment: Experiment) -> str:
+def kin(experiment: Experiment) -> str:
     """What an experiment shares with its stand-ins: all settings but epochs and number format."""
     settings = {k: v for k, v in experiment.settings.items() if k not in ("epochs", "precision")}
     return json.dumps(settings, sort_keys=True)
+
+
+def _own_kin(store: Store) -> dict[str, list[tuple[Experiment, str]]]:
+    """The stored networks by what they share with their stand-ins: worked out once for a store, for
+    every report asks."""
+    stored = store.experiments()
+    known = _KIN.get(store)
+    if known is None or known[0] is not stored:
+        found: dict[str, list[tuple[Experiment, str]]] = {}
+        for e in stored:
+            if isinstance(e, Experiment):
+                found.setdefault(kin(e), []).append((e, OWN))
+        known = _KIN[store] = (stored, found)
+    return known[1]
+
+
+_KIN: WeakKeyDictionary[Store, Any] = WeakKeyDictionary()

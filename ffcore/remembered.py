@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,14 @@ class Remembered:
         self._facts[name] = [stamp, value]
         self._new = True
         return value
+
+    def forget(self, folders: Collection[str]) -> None:
+        """Keep nothing of the files in some folders."""
+        if self._facts is None:
+            self._facts = self._read()
+        gone = {name for name in self._facts if name.partition("/")[0] in folders}
+        self._facts = {name: fact for name, fact in self._facts.items() if name not in gone}
+        self._new |= bool(gone)
 
     def save(self) -> None:
         """Keep what is new for the next start."""

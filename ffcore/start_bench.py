@@ -20,7 +20,8 @@ from ffcore.study import read_profile
 
 PROFILE = "smoke"
 TARGETS = {("--help",): 0.3, ("status",): 1.0, ("all",): 2.0}  # seconds
-CACHES = ("runs/.verified.json", "cache/definitions.json")  # what a start remembers of files
+# What a start remembers of files.
+CACHES = ("runs/.verified.json", "runs/.index.json", "cache/definitions.json")
 
 
 class Size(NamedTuple):

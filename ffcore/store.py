@@ -11,17 +11,19 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffcore import files
-from ffcore.config import AnyExperiment, Experiment, from_record
+from ffcore.config import AnyExperiment, from_record
 from ffcore.digests import changed, file_digest
-from ffcore.errors import ConfigError, StoreError, advice, shortened
+from ffcore.errors import StoreError, advice, shortened
 from ffcore.frames import read_frame, read_table, write_frames
+from ffcore.inventory import DAMAGE as _DAMAGE
+from ffcore.inventory import RECORD, Inventory, summary_table
 from ffcore.reading import json_file
 from ffcore.remembered import Remembered
 
@@ -30,9 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1
-RECORD = "run.json"
 WEIGHTS = "weights.safetensors"
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError)
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,10 @@ class Store:
         self.checkpoints = self.results / "checkpoints"
         # There while ``runs.parquet`` lacks what was stored since.
         self._unlisted = self.results / ".unlisted"
+        self.inventory = Inventory(self.runs, _read_record)
         self._remembered = Remembered(self.runs / ".verified.json")
         self._read: dict[str, tuple[tuple[int, int], Run]] = {}
+        self._known: tuple[int, list[AnyExperiment]] | None = None
 
     def state(self, experiment: AnyExperiment, expected: Mapping[str, Any] | None = None) -> State:
         """Whether the run is there, intact, and made by what is expected.
@@ -146,14 +148,16 @@ class Store:
         return sorted(found, key=lambda run: run.experiment.name)
 
     def experiments(self) -> list[AnyExperiment]:
-        """The experiment of every run, in no order that means anything; records that did not
-        change since they were last read are not read again."""
-        found = []
-        for folder in self._folders():
-            with suppress(*_DAMAGE):
-                kind, values = self._remembered.of(folder / RECORD, lambda f=folder: _planned(f))  # type: ignore[misc]
-                found.append(from_record(kind, values))
-        return found
+        """The experiment of every run, in no order that means anything; the same list until a run
+        comes or goes."""
+        stamp = self.runs.stat().st_mtime_ns if self.runs.exists() else 0
+        if self._known is None or self._known[0] != stamp:
+            found = []
+            for entry in self.inventory.entries():
+                with suppress(*_DAMAGE):
+                    found.append(from_record(entry.kind, entry.experiment))
+            self._known = (stamp, found)
+        return self._known[1]
 
     def save(
         self,
@@ -211,39 +215,56 @@ class Store:
             shutil.rmtree(building, ignore_errors=True)
         return _as_run(folder)
 
-    def remove(self, run: Run) -> None:
-        """Delete a stored run."""
+    def remove(self, folder: Path) -> None:
+        """Delete a run's folder; one that is stopped halfway is no run any more, and is swept."""
         self._unlisted.touch()
-        shutil.rmtree(run.folder)
+        doomed = self.runs / f".writing-gone-{folder.name}-{os.getpid()}"
+        os.rename(folder, doomed)
+        shutil.rmtree(doomed)
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Remember nothing of runs that are gone."""
+        self._remembered.forget(keys)
+        self.inventory.forget(keys)
+        self.save_verified()
+
+    def leftovers(self) -> list[Path]:
+        """What interrupted writers of dead processes left behind."""
+        folders = [
+            f for f in self.runs.glob(".writing-*") if not files.alive(f.name.rpartition("-")[2])
+        ]
+        places = (self.results, self.runs, self.results / "cache", self.checkpoints)
+        return folders + [path for place in places for path in files.left(place)]
 
     def sweep(self) -> None:
-        """Remove what interrupted writers of dead processes left behind. Of a run that was about to
-        be replaced, the new one takes its place; it was whole."""
-        left = self.runs.glob(".writing-*") if self.runs.exists() else []
-        for folder in sorted(left, key=lambda f: "-old-" not in f.name):
-            *_, key, pid = folder.name.split("-")
-            if files.alive(pid):
-                continue
-            if folder.name.startswith(".writing-old-") and not (self.runs / key).exists():
-                new = folder.with_name(f".writing-{key}-{pid}")
+        """Remove the leftovers. Of a run that was about to be replaced, the new one takes its
+        place; it was whole."""
+        for path in sorted(self.leftovers(), key=lambda p: "-old-" not in p.name):
+            if path.name.startswith(".writing-old-"):
+                *_, key, pid = path.name.split("-")
+                new = path.with_name(f".writing-{key}-{pid}")
                 with suppress(OSError):
-                    os.rename(new if new.exists() else folder, self.runs / key)
-            shutil.rmtree(folder, ignore_errors=True)
-        for folder in (self.results, self.runs, self.results / "cache", self.checkpoints):
-            files.sweep(folder)
+                    if not (self.runs / key).exists():
+                        os.rename(new if new.exists() else path, self.runs / key)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
 
     @property
     def listed(self) -> bool:
         """Whether ``runs.parquet`` was written since a run was last stored or removed."""
         return not self._unlisted.exists()
 
-    def consolidate(self, runs: Iterable[Run] | None = None) -> Path | None:
+    def consolidate(self) -> Path | None:
         """Write ``runs.parquet``: one row a network, factors, settings and accuracies.
 
         Returns:
             the file's path, or None where no network is stored.
         """
-        frame = summary_table(self.all() if runs is None else runs)
+        frame = summary_table(self.inventory.entries())
+        self.inventory.save()
         path = self.results / "runs.parquet"
         if not frame.empty:
             write_frames({path: frame})
@@ -251,15 +272,20 @@ class Store:
         return None if frame.empty else path
 
     def cached(
-        self, name: str, inputs: Mapping[str, Any], compute: Callable[[], pd.DataFrame]
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        compute: Callable[[], pd.DataFrame],
+        key: str = "",
     ) -> pd.DataFrame:
         """A frame that was computed before from the same inputs, or is computed and kept now.
 
         Args:
             name: what it is; opens the file's name in ``results/cache``.
             inputs: JSON values that determine the frame: checksums, parameters, code digests.
+            key: of the run that it is a frame of, if of one alone; it goes with that run.
         """
-        path = self.cache_path(name, inputs)
+        path = self.cache_path(name, inputs, key)
         try:
             return read_frame(path)
         except (OSError, ValueError):
@@ -267,15 +293,16 @@ class Store:
         write_frames({path: frame})
         return read_frame(path)
 
-    def cache_path(self, name: str, inputs: Mapping[str, Any]) -> Path:
+    def cache_path(self, name: str, inputs: Mapping[str, Any], key: str = "") -> Path:
         """Where ``cached`` keeps a frame, whether it is there or not."""
         text = json.dumps([name, inputs], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:24]
-        return self.results / "cache" / f"{name}-{digest}.parquet"
+        return self.results / "cache" / f"{name}-{key and f'{key}_'}{digest}.parquet"
 
     def save_verified(self) -> None:
         """Remember which files were hashed, so that the next start only looks at their times."""
         self._remembered.save()
+        self.inventory.save()
 
     def _folders(self) -> list[Path]:
         return sorted(self.runs.glob("[0-9a-f]*")) if self.runs.exists() else []
@@ -299,26 +326,6 @@ class Store:
             raise ValueError(f"{path.name} does not have its recorded checksum")
 
 
-def summary_table(runs: Iterable[Run]) -> pd.DataFrame:
-    """One row a network: key, name, configuration, every field, every entry of the summary."""
-    import pandas as pd
-
-    rows = []
-    for run in runs:
-        if not isinstance(run.experiment, Experiment):
-            continue
-        fields = {
-            k: "x".join(map(str, v)) if isinstance(v, list) else v
-            for k, v in run.experiment.model_dump(mode="json").items()
-        }
-        # The run's own count may be smaller than the epochs that were planned.
-        summary = {("epochs_run" if k == "epochs" else k): v for k, v in run.summary.items()}
-        e = run.experiment
-        names = {"key": e.key, "name": e.name, "configuration": e.configuration}
-        rows.append({**names, **fields, **summary})
-    return pd.DataFrame(rows)
-
-
 def history_table(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a network and epoch, with the network's key and the columns of its history."""
     import pandas as pd
@@ -332,12 +339,6 @@ def _as_run(folder: Path) -> Run:
     experiment = from_record(record["kind"], record["experiment"])
     return Run(folder, experiment, record["summary"], record["seconds"],
                record["provenance"], record["files"])  # fmt: skip
-
-
-def _planned(folder: Path) -> list[Any]:
-    """Kind and settings of the experiment in a folder."""
-    record = _read_record(folder)
-    return [record["kind"], from_record(record["kind"], record["experiment"]).settings]
 
 
 def _read_record(folder: Path) -> dict[str, Any]:

@@ -262,17 +262,18 @@ class Study:
             "run": content(run) if run else None,
             "code": self._needed[root],
         }
+        key = run.experiment.key if run else ""
         if self._asked is not None:
             import pandas as pd
 
-            self._asked.append(self.store.cache_path(name, given))
+            self._asked.append(self.store.cache_path(name, given, key))
             return pd.DataFrame()
 
         def alone() -> pd.DataFrame:
             with one_thread():
                 return compute()
 
-        return self.store.cached(name, given, alone)
+        return self.store.cached(name, given, alone, key)
 
     def lacks(self, ask: Callable[[], Any]) -> bool:
         """Whether ``ask``, which asks for cached frames and returns them, would compute any."""

@@ -123,7 +123,18 @@ def test_an_interrupted_training_keeps_what_was_done_and_the_next_goes_on(tmp_pa
 
 def test_help_is_on_every_command():
     said = pipeline("--help")
-    commands = ("all", "train", "report", "figure", "list", "status", "why", "clean", "data")
+    commands = (
+        "all",
+        "train",
+        "report",
+        "figure",
+        "list",
+        "runs",
+        "status",
+        "why",
+        "clean",
+        "data",
+    )
     assert all(c in said for c in commands)
     for command in commands:
         assert "Usage" in pipeline(command, "--help")

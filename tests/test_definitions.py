@@ -206,6 +206,19 @@ def test_only_changed_modules_are_parsed_again(tmp_path, monkeypatch):
     assert definitions(home, book).digest == definitions(home).digest
 
 
+def test_a_book_makes_its_folder_in_a_results_folder_and_in_no_other(tmp_path):
+    folder = package(tmp_path, a=CODE)
+    book = tmp_path / "results" / "cache" / "definitions.json"
+    definitions(folder, book)
+    assert not book.parent.parent.exists()
+    book.parent.parent.mkdir()
+    definitions(folder, book)
+    assert not book.parent.exists(), "a folder that was named by mistake stays as it is"
+    (book.parent.parent / ".ffcore").touch()
+    definitions(folder, book)
+    assert book.exists()
+
+
 def test_a_book_that_cannot_be_written_is_no_obstacle(tmp_path):
     home = package(tmp_path, a=CODE)
     assert definitions(home, tmp_path / "missing" / "book.json").digest == definitions(home).digest

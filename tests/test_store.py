@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ffcore.errors import StoreError
-from ffcore.store import RECORD, WEIGHTS, Store, history_table, summary_table
+from ffcore.inventory import summary_table
+from ffcore.store import RECORD, WEIGHTS, Store, history_table
 from tests.conftest import tiny
 
 HISTORY = [{"epoch": 1.0, "test_accuracy": 0.5}, {"epoch": 2.0, "test_accuracy": 0.75}]
@@ -115,8 +116,8 @@ def test_the_consolidated_table_has_a_row_a_network(tmp_path):
     frame = pd.read_parquet(path)
     assert frame["seed"].tolist() == [0, 1] and frame["best"].tolist() == [0.75, 0.75]
     assert set(frame["key"]) == {tiny().key, tiny(seed=1).key}
-    runs = store.all()
-    assert len(summary_table(runs)) == 2 and len(history_table(runs)) == 4
+    assert len(summary_table(store.inventory.entries())) == 2
+    assert len(history_table(store.all())) == 4
 
 
 def test_a_record_is_plain_json_with_checksums(tmp_path):
