@@ -194,8 +194,8 @@ def test_leftovers_of_the_dead_and_checkpoints_of_nobody_go(root, tmp_path):
     assert sorted(found) == sorted([unused.UNFINISHED] * 2 + [unused.LEFT] * 4)
     assert [p.stem for p in store.checkpoints.glob("*.checkpoint")] == ["waits"]
     alive = str(os.getpid())
-    left = [p.name for p in store.results.rglob("*")
-            if alive not in p.name and (p.suffix == ".part" or p.name.startswith(".w"))]  # fmt: skip
+    parts = [p for p in store.results.rglob("*") if p.suffix == ".part" or p.name[:2] == ".w"]
+    left = [p.name for p in parts if alive not in p.name]
     assert left == ["runs.mine.part"] and unused.SUFFIX == checkpoints.SUFFIX
 
 
