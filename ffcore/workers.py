@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import import_module
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,6 +152,10 @@ def run_tasks(
     notes = stop = None
     pool = executor
     if pool is None:
+        # A thread of the pool unpickles what comes back, and would import pandas for its frames. If
+        # this thread imported it just then, each would hold a lock that the other waits for, and
+        # Python would let one of them see half a module.
+        import_module("pandas")
         context = get_context("spawn")
         notes, stop = context.Queue(), context.Event()
         pool = ProcessPoolExecutor(count, context, initializer=_enter, initargs=(notes, stop))
