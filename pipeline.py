@@ -223,8 +223,11 @@ def share(
     """Add summaries, histories and measures of latents of all stored networks, and what sparsity
     runs measured, to tables that others can report from."""
     from ffcore import sharing, shipped
+    from ffcore.installed import INSIDE
     from ffcore.store import Store
 
+    if into.resolve().is_relative_to(INSIDE):
+        raise ConfigError("an installed package's tables stay as they are; choose --into FOLDER")
     if dry_run:
         kinds = Counter(e.kind for e in Store(results).experiments())
         print(f"{into}: {kinds['network']} networks and {kinds['sparsity']} sparsity runs of "

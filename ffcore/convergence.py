@@ -75,7 +75,8 @@ def comparison(found: pd.DataFrame) -> pd.DataFrame:
             given = part if theirs in part else part.assign(**{theirs: np.nan})
             table = contrasts.paired(given, measure, theirs)
             parts.append(table.assign(measure=measure, networks=name))
-    table = pd.concat(parts, ignore_index=True)
+    # An empty table has columns of no type, which older versions of pandas warn of.
+    table = pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True)
     order = ["measure", "networks"]
     return table[[*order, *(c for c in table if c not in order)]]
 

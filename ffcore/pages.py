@@ -65,7 +65,8 @@ def to_html(notebook: Path, title: str, nav: Sequence[Link] = (), banner: str = 
         banner: one line at the top, such as "quick profile · not paper scale".
 
     Raises:
-        ReportError: the page would load something from outside; names its address.
+        ReportError: the page would load something from outside; names its address. Or nbconvert's
+            own files are not there.
     """
     import nbformat
     from nbconvert import HTMLExporter
@@ -73,13 +74,19 @@ def to_html(notebook: Path, title: str, nav: Sequence[Link] = (), banner: str = 
 
     # Script and widget outputs want libraries from a network, and get random ids.
     kinds = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/plain"]
-    exporter = HTMLExporter(
-        config=Config({"NbConvertBase": {"display_data_priority": kinds}}),
-        raw_template=_TEMPLATE,
-        embed_images=True,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-    )
+    try:
+        exporter = HTMLExporter(
+            config=Config({"NbConvertBase": {"display_data_priority": kinds}}),
+            raw_template=_TEMPLATE,
+            embed_images=True,
+            exclude_input_prompt=True,
+            exclude_output_prompt=True,
+        )
+    except ValueError as error:  # its templates lie outside of site-packages
+        raise ReportError(
+            f"nbconvert cannot start: {error}; reinstall it: "
+            "pip install --force-reinstall nbconvert"
+        ) from error
     node = nbformat.read(notebook, as_version=4)
     for cell in node.cells:
         for output in cell.get("outputs", ()):

@@ -77,11 +77,11 @@ def read(folder: Path) -> dict[str, Entry]:
 
     try:
         networks, histories = map(read_table, paths)
-        rows = histories.drop(columns="key").groupby(histories["key"], sort=False)
+        rows = dict(iter(histories.drop(columns="key").groupby(histories["key"], sort=False)))
         entries = {}
         for row in networks.to_dict("records"):
             values = unpacked(Experiment, row)
-            history = rows.get_group(row["key"]).dropna(axis="columns", how="all")
+            history = rows[row["key"]].dropna(axis="columns", how="all")
             if len(history) != values["summary"]["epochs"]:
                 raise ValueError(f"the rows of {row['name']} do not fit each other")
             entries[row["key"]] = Entry(**values, history=history.reset_index(drop=True))

@@ -24,6 +24,7 @@ from ffcore import (
 from ffcore.config import FACTORS, Experiment, SparsityExperiment
 from ffcore.definitions import Definitions, definitions
 from ffcore.errors import ConfigError, StoreError, unknown
+from ffcore.installed import INSIDE, results_folder
 from ffcore.profiles import Profile, make_profile
 from ffcore.records import Record
 from ffcore.shipped_studies import SharedRun
@@ -38,7 +39,8 @@ CODE = "FFCORE_CODE"  # tells a notebook's kernel the digest of the code that it
 
 
 def project_root(start: str | Path = ".") -> Path:
-    """The folder that holds ``profiles/`` and ``notebooks/``: ``start`` or one above it.
+    """The folder that holds ``profiles/`` and ``notebooks/``: ``start`` or one above it, else the
+    one that was installed with the package.
 
     Raises:
         ConfigError: there is none; start from a checkout of the project.
@@ -47,6 +49,8 @@ def project_root(start: str | Path = ".") -> Path:
     for folder in (here, *here.parents):
         if (folder / "profiles").is_dir() and (folder / "notebooks").is_dir():
             return folder
+    if (INSIDE / "profiles").is_dir():
+        return INSIDE
     raise ConfigError(
         f"no folder at or above {here} holds profiles/ and notebooks/; run from the project"
     )
@@ -117,7 +121,7 @@ class Study:
     Args:
         profile: its name in ``profiles/``, or a YAML file's path.
         changes: what the command line overrode, see ``profiles.make_profile``.
-        results: the results folder, relative to the project.
+        results: the results folder, relative to the project; see ``installed.results_folder``.
         data_folder: the folder of data sets; None for FFCORE_DATA or ``data``.
         root: the project; None for the one that this process works in.
     """
@@ -133,7 +137,7 @@ class Study:
         self.root = root or project_root()
         self.profile = read_profile(profile, changes, self.root)
         self.data_folder = data_folder or None
-        self._open(self.root / results)
+        self._open(results_folder(self.root, results))
 
     def _open(self, results: Path) -> None:
         self.store = Store(results)

@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from importlib import import_module
 from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -176,6 +177,10 @@ def run_tasks(
     stop = None
     notes, pool = getattr(executor, "notes", None), executor
     if pool is None:
+        # A thread of the pool unpickles what comes back, and would import pandas for its frames. If
+        # this thread imported it just then, each would hold a lock that the other waits for, and
+        # Python would let one of them see half a module.
+        import_module("pandas")
         context = get_context("spawn")
         notes, stop = context.Queue(), context.Event()
         pool = ProcessPoolExecutor(count, context, initializer=_enter, initargs=(notes, stop))

@@ -92,3 +92,11 @@ def test_means_keep_learners_and_the_others_apart():
     assert table.loc[("below 20 %", "ffa-sigmoid"), "area"] == 0
     assert table.loc[("yes", "ffa-sigmoid"), "area"] > 0
     assert table["networks"].sum() == 18
+
+
+def test_numbers_stay_numbers_where_no_network_learns():
+    rows = trio("l2-sum-none-relu", 1.0, 1.0, 1.0)
+    found = convergence.networks(*with_history(rows, [[10.0, 10.1]] * 3))
+    table = convergence.comparison(found)
+    assert not found["learned"].any() and set(table["networks"]) == {convergence.EVERY}
+    assert table["difference"].dtype.kind == "f" and table["pairs"].dtype.kind in "if"

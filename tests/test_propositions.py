@@ -212,7 +212,11 @@ def test_wide_groups_with_sums_lose_gradient_with_the_root_of_the_width():
 
 
 def test_ffa_is_drawn_with_its_trained_threshold(slopes):
-    ffa = slopes[slopes["probability"] == "ffa-sigmoid"].set_index(["activation", "norm"])
+    ffa = (
+        slopes[slopes["probability"] == "ffa-sigmoid"]
+        .set_index(["activation", "norm"])
+        .sort_index()
+    )
     assert set(ffa.loc[("sigmoid", "l1"), "theta"]) == {0.4}
     assert set(ffa.loc[("sigmoid", "l2"), "alpha"]) == {5.0}
     assert set(ffa.loc["relu", "theta"]) == {2.0}

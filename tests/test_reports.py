@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ffcore import reports
+from ffcore import pages, reports
 from ffcore.cleaning import clean
 from ffcore.crate import METADATA as CRATE
 from ffcore.errors import ReportError
@@ -313,3 +313,14 @@ def test_results_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "results").write_text("")
     with pytest.raises(ReportError, match="cannot write in .*results"):
         publish(tmp_path, [executed(tmp_path / "run")])
+
+
+def test_an_nbconvert_without_its_templates_is_one_error_that_says_so(tmp_path, monkeypatch):
+    import nbconvert
+
+    def lacking(self):
+        raise ValueError("No template sub-directory with name 'lab' found")
+
+    monkeypatch.setattr(nbconvert.HTMLExporter, "get_template_names", lacking)
+    with pytest.raises(ReportError, match="nbconvert cannot start: No template .* reinstall it"):
+        pages.to_html(tmp_path / "a.ipynb", "A", [], "")

@@ -106,3 +106,33 @@ def command(process):
         return (process / "cmdline").read_bytes().decode()
     except OSError:
         return ""
+
+
+LATE = """
+import os, sys
+from ffcore import workers
+
+def there(maker):
+    return os.getpid() != maker and "pandas" in sys.modules
+
+class Late:
+    def __reduce__(self):
+        return there, (os.getpid(),)  # called where it is unpickled: in a thread of the pool
+
+def work(task, tell):
+    return [Late()]
+
+if __name__ == "__main__":
+    assert "pandas" not in sys.modules, "this process would have it in any case"
+    print(*workers.run_tasks([1, 2], workers=2, work=work))
+"""
+
+
+def test_what_unpickling_imports_is_there_before_anything_comes_back(tmp_path):
+    """Else a thread of the pool and the main one import pandas at once, and one sees half of it."""
+    (tmp_path / "late.py").write_text(LATE)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "late.py"], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout == "True True\n", done.stdout + done.stderr
