@@ -15,11 +15,16 @@ REMEDY = (
 GRACE = 2.0  # seconds until a process that was ended is gone
 
 
+def named(task: Any) -> str:
+    """What a task works on, in words."""
+    return str(getattr(task, "name", "a task"))
+
+
 def of_memory(error: Exception, task: Any) -> ResourceError | None:
     """The error to show where it says that memory ran out; None where it says something else."""
     if isinstance(error, FFError) or not no_memory(error):
         return None
-    return ResourceError(f"no memory was left for {task.name} ({first_line(error)}); {REMEDY}")
+    return ResourceError(f"no memory was left for {named(task)} ({first_line(error)}); {REMEDY}")
 
 
 def of_process(processes: Sequence[Any], busy: Mapping[int, str]) -> ResourceError:

@@ -316,7 +316,7 @@ def _guarded(
 ) -> list[Any]:  # fmt: skip
     """A task's outcomes; the parent hears what this process works on."""
     if _notes is not None:
-        _notes.put((os.getpid(), task.name))
+        _notes.put((os.getpid(), faults.named(task)))
     try:
         return work(task, tell)
     except Exception as error:

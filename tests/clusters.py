@@ -1,11 +1,17 @@
-"""A real Dask cluster on this machine: scheduler and workers, each started by its own command."""
+"""A real Dask cluster on this machine: scheduler and workers, each started by its own command.
+
+``python -m tests.clusters --kills 12`` trains on one whose workers are killed, one after the other.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import random
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,3 +71,51 @@ def local(folder: Path, workers: int = 2):
         yield found
     finally:
         found.stop()
+
+
+def killing(folder: Path, kills: int) -> str:
+    """Train on two workers, of which one is killed at random moments and replaced; says how many
+    networks were trained, and raises where one is not bit by bit as without a cluster."""
+    from ffcore import workers
+    from tests.conftest import tiny
+    from tests.test_cluster import assert_same, run
+
+    draw = random.Random(0)
+    tasks = [workers.Task((tiny(seed=seed, epochs=120),)) for seed in range(2 * kills)]
+    with local(folder) as found:
+        ended: list[int] = []
+        due = time.monotonic() + 15
+
+        def kill() -> None:
+            nonlocal due
+            if len(ended) < kills and time.monotonic() > due:
+                victim = draw.choice([p for p in found.workers if p.poll() is None])
+                victim.kill()
+                ended.append(victim.pid)
+                found.start_workers(1, "--no-nanny")
+                due = time.monotonic() + draw.uniform(4, 10)
+                print(f"{len(ended)} killed", flush=True)
+
+        outcomes, _ = run(found.address, tasks, poll=kill, workers_=2)
+    assert_same(outcomes, [*workers.run_tasks(tasks, workers=1)])
+    return f"{len(ended)} workers killed; {len(outcomes)} of {len(tasks)} networks equal"
+
+
+def main() -> None:
+    from tests.measured import note
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=12)
+    kills = parser.parse_args().kills
+    with tempfile.TemporaryDirectory() as folder:
+        note(
+            "cluster/killed workers",
+            "Networks train on two workers, of which one is killed (SIGKILL) at random moments, "
+            "and replaced: all are trained, bit by bit as without a cluster",
+            killing(Path(folder), kills),
+            f"python -m tests.clusters --kills {kills}",
+        )
+
+
+if __name__ == "__main__":
+    main()
