@@ -22,8 +22,9 @@ ROOT = Path(__file__).parent.parent
 class Local:
     """A scheduler on a free port of the loopback interface, and its workers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder, self.workers = folder, []
+        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         self.file = folder / "scheduler.json"
         self.start_scheduler()
 
@@ -57,15 +58,15 @@ class Local:
         with open(self.folder / f"{words[0]}.log", "a") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "dask", *map(str, words)], stdout=log, stderr=log,
-                cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+                cwd=self.folder, env=self.environment,
             )  # fmt: skip
 
 
 @contextmanager
-def local(folder: Path, workers: int = 2):
+def local(folder: Path, workers: int = 2, **environment: str):
     """A cluster that is there as long as it is needed."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = Local(folder)
+    found = Local(folder, environment)
     try:
         found.start_workers(workers, "--no-nanny")
         yield found
@@ -81,8 +82,8 @@ def killing(folder: Path, kills: int) -> str:
     from tests.test_cluster import assert_same, run
 
     draw = random.Random(0)
-    tasks = [workers.Task((tiny(seed=seed, epochs=120),)) for seed in range(2 * kills)]
-    with local(folder) as found:
+    tasks = [workers.Task((tiny(seed=seed, epochs=300),)) for seed in range(2 * kills)]
+    with local(folder, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="100") as found:
         ended: list[int] = []
         due = time.monotonic() + 15
 
@@ -97,6 +98,7 @@ def killing(folder: Path, kills: int) -> str:
                 print(f"{len(ended)} killed", flush=True)
 
         outcomes, _ = run(found.address, tasks, poll=kill, workers_=2)
+    assert len(ended) == kills, f"{len(ended)} workers killed when all networks were trained"
     assert_same(outcomes, [*workers.run_tasks(tasks, workers=1)])
     return f"{len(ended)} workers killed; {len(outcomes)} of {len(tasks)} networks equal"
 
