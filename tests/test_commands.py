@@ -108,7 +108,7 @@ def test_an_unwritable_results_folder_is_one_clear_message(tmp_path):
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_training_keeps_what_was_done_and_the_next_goes_on(tmp_path, sign):
-    arguments = ["train", "--profile", "smoke", "--only", "rq1", "--epochs", "25",
+    arguments = ["train", "--profile", "smoke", "--only", "rq1", "--epochs", "12",
                  "--results", tmp_path]  # fmt: skip
     runs = tmp_path / "runs"
     code, said = interrupted(arguments, lambda: any(runs.glob("[0-9a-f]*/run.json")), sign)
