@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -240,9 +241,11 @@ def share(
             raise StoreError(
                 f"nothing is stored in {results}; train with `python pipeline.py train`"
             )
-        added, replaced = shipped.write(into, runs) if runs else (0, 0)
-        more, again = sharing.studies(into, stored)
-        measured = sharing.latents(into, runs, results) if latents and runs else 0
+        same = into.resolve() == results.resolve()
+        with nullcontext() if same else alone(into, marked=False):
+            added, replaced = shipped.write(into, runs) if runs else (0, 0)
+            more, again = sharing.studies(into, stored)
+            measured = sharing.latents(into, runs, results) if latents and runs else 0
     print(
         f"{into}: {added} networks added, {replaced} replaced; {more} sparsity runs added, "
         f"{again} replaced; latents of {measured} networks measured"
@@ -268,7 +271,7 @@ def reports_(
         typer.launch(page.resolve().as_uri())
         return
     for found in reports.versions(results):
-        print(f"{found.name}  {found.created}  {found.profile}")
+        print(plain(f"{found.name}  {found.created}  {found.profile}"))
 
 
 @app.command()
@@ -606,8 +609,8 @@ def clean(
         for path in doomed:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            else:
-                path.unlink()
+            else:  # another process may have removed it while this one waited
+                path.unlink(missing_ok=True)
     say(f"removed {len(doomed)} files and folders")
 
 

@@ -5,10 +5,10 @@ The driver needs a way to the scheduler and nothing else; see docs/cluster.md.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import queue
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future
@@ -22,10 +22,13 @@ from uuid import uuid4
 from ffcore import cluster_work, parcels, planning, workers
 from ffcore.console import say, stop_if_interrupted
 from ffcore.errors import ClusterError, ConfigError, FFError
+from ffcore.reading import json_file
 
 CONNECT = 20.0  # seconds until a scheduler that does not answer counts as absent
 LOOK = 5.0  # seconds between looks at who is there
+ANSWER, SILENT = 5.0, 120.0  # seconds for an answer; without any, until it counts as lost
 MISSING = "a cluster needs the package distributed; run `pip install -e '.[cluster]'`"
+SETTLE = 10.0  # seconds without a further worker until stacks are cut for those that are there
 AGAIN = "what was finished is stored; run the same command again to go on"
 
 
@@ -56,7 +59,8 @@ class Cluster(Executor):
         self._identity = cluster_work.identity()
         self._sent: dict[str, Any] = {}
         self._lost: queue.SimpleQueue[_Errand] = queue.SimpleQueue()
-        self._looked = self._told = self._answered = -math.inf
+        self._looked = self._told = -math.inf
+        self._answered = self._counted = time.monotonic()
         self.count = 0
         self.notes: queue.SimpleQueue[workers.Note] = queue.SimpleQueue()
         client.subscribe_topic(self._topic, self._hear)
@@ -67,21 +71,26 @@ class Cluster(Executor):
         return 2 * self.count + 2
 
     def welcome(self) -> list[dict[str, Any]]:
-        """Wait for a worker, check all that are there, and tell what they are.
+        """Wait for a worker, check all that are there, and tell what they are. With GPUs, whose
+        number decides how stacks are cut, wait until no more workers come.
 
         Raises:
-            ClusterError: one would compute something else than this machine.
+            ClusterError: one would compute something else than this machine, or the scheduler is
+                lost.
+            KeyboardInterrupt: it was asked for.
         """
-        while not self._present():
-            stop_if_interrupted()
+        while not (self._reached() and self._present()):
             time.sleep(workers.POLL)
-        try:
-            found: dict[str, dict[str, Any]] = self._client.run(cluster_work.facts)
-        except Exception as error:
-            raise ClusterError(
-                f"a worker of {self.address} cannot run ffcore ({type(error).__name__}: {error}); "
-                + cluster_work.REMEDY
-            ) from None
+        found = self._facts()
+        if any(facts["free"] is not None for facts in found.values()):
+            say(f"cluster {self.address}: {len(found)} workers so far; waiting for more until none "
+                f"came for {SETTLE:.0f} s")  # fmt: skip
+            count, since = self.count, time.monotonic()
+            while time.monotonic() - since < SETTLE:
+                time.sleep(workers.POLL)
+                if self._reached() and self._present() and self.count != count:
+                    count, since = self.count, time.monotonic()
+            found = self._facts()
         for worker, facts in found.items():
             if other := cluster_work.differing(self._identity, facts["identity"]):
                 raise ClusterError(f"worker {worker} has {other}; {cluster_work.REMEDY}")
@@ -108,13 +117,8 @@ class Cluster(Executor):
             ClusterError: the scheduler is lost.
             KeyboardInterrupt: it was asked for.
         """
-        stop_if_interrupted()
-        if self._client.status == "running":
-            self._answered = time.monotonic()
-        elif self._client.status != "connecting" or time.monotonic() - self._answered > CONNECT + 1:
-            raise ClusterError(f"the scheduler at {self.address} was lost; {AGAIN}")
-        else:
-            return self._tell_waiting(f"the scheduler at {self.address} does not answer")
+        if not self._reached():
+            return
         if time.monotonic() - self._looked < LOOK or not self._present():
             return
         again = [self._lost.get() for _ in range(self._lost.qsize())]
@@ -124,13 +128,42 @@ class Cluster(Executor):
         for errand in again:
             self._send(errand)
 
+    def _facts(self) -> dict[str, dict[str, Any]]:
+        """What every worker says of itself."""
+        try:
+            return dict(self._client.run(cluster_work.facts))
+        except Exception as error:
+            raise ClusterError(
+                f"a worker of {self.address} cannot run ffcore ({type(error).__name__}: {error}); "
+                + cluster_work.REMEDY
+            ) from None
+
+    def _reached(self) -> bool:
+        """Whether the connection to the scheduler stands just now."""
+        stop_if_interrupted()
+        if self._client.status == "running":
+            self._answered = time.monotonic()
+            return True
+        if self._client.status != "connecting" or time.monotonic() - self._answered > CONNECT + 1:
+            raise ClusterError(f"the scheduler at {self.address} was lost; {AGAIN}")
+        self._tell_waiting(f"the scheduler at {self.address} does not answer")
+        return False
+
     def _present(self) -> bool:
         """Whether there are workers; counts them."""
-        self._looked = time.monotonic()
         try:
-            self.count = len(self._client.nthreads())
+            self.count = len(self._client.nthreads(callback_timeout=ANSWER))
+            self._counted = time.monotonic()
         except (OSError, TimeoutError, CancelledError):
+            self._tell_waiting(f"the scheduler at {self.address} does not answer")
+            if time.monotonic() - self._counted > SILENT:
+                raise ClusterError(
+                    f"the scheduler at {self.address} is connected and has not answered for "
+                    f"{SILENT:.0f} s; {AGAIN}"
+                ) from None
             return False
+        finally:
+            self._looked = time.monotonic()
         if not self.count:
             self._tell_waiting(f"cluster {self.address} has no workers")
         return bool(self.count)
@@ -197,7 +230,7 @@ def joined(address: str | None) -> Iterator[Cluster | None]:
         raise ConfigError(MISSING) from None
     if address.endswith(".json"):
         address = _in_file(Path(address))
-    elif "://" not in address:
+    elif not re.fullmatch(r"\w+://.+:\d+/?", address):
         raise ConfigError(
             f"{address!r} is no address of a scheduler; give one such as tcp://host:8786, or the "
             "scheduler's file (.json)"
@@ -205,7 +238,7 @@ def joined(address: str | None) -> Iterator[Cluster | None]:
     with _quiet():
         try:
             client = Client(address, timeout=CONNECT, set_as_default=False)
-        except (OSError, ValueError, TimeoutError) as error:
+        except Exception as error:  # of an unknown protocol, or one that needs certificates, too
             raise ClusterError(
                 f"no scheduler answers at {address} ({' '.join(str(error).split())[:200]}); start "
                 "one with `dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1`"
@@ -217,9 +250,16 @@ def joined(address: str | None) -> Iterator[Cluster | None]:
 
 
 def _in_file(path: Path) -> str:
-    """The address in a file that ``dask scheduler --scheduler-file`` wrote."""
+    """The address in a file that ``dask scheduler --scheduler-file`` wrote, or writes now."""
+    until = time.monotonic() + CONNECT
+    if not path.exists():
+        say(f"waiting for a scheduler to write {path}")
+    while not path.exists() and time.monotonic() < until:
+        stop_if_interrupted()
+        time.sleep(workers.POLL)
+    time.sleep(workers.POLL)  # it is not written at once
     try:
-        return str(json.loads(path.read_text())["address"])
+        return str(json_file(path)["address"])
     except (OSError, ValueError, KeyError, TypeError):
         raise ClusterError(
             f"{path} is no file that a running scheduler wrote; start one with "

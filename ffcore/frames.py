@@ -18,7 +18,7 @@ def write_frames(
     frames: Mapping[Path, pd.DataFrame], compression: Literal["snappy", "zstd"] = "snappy"
 ) -> None:
     """Write Parquet files so that a reader sees the old one or the new, never a part, and none
-    takes its place before all are written.
+    takes its place before all are written; then the last comes first.
 
     Raises:
         StoreError: they cannot be written; names them.

@@ -14,13 +14,13 @@ from ffcore.config import FACTORS, Experiment
 from ffcore.digests import digest
 from ffcore.errors import ConfigError
 from ffcore.remembered import Remembered
+from ffcore.sealed import RECORD
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RECORD = "run.json"
 KEY = re.compile(r"[0-9a-f]{16}")  # the name of a run's folder; others are not the store's
-DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError)
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, ConfigError)
 ORIGIN = ("code", "data", "plugins")  # what a run must agree with today's to be up to date
 _GONE = (FileNotFoundError, NotADirectoryError)
 

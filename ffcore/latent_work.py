@@ -29,7 +29,8 @@ from ffcore import (
 )
 from ffcore.console import job, say, stop_if_interrupted
 from ffcore.errors import ClusterError, FFError, ReportError, StoreError, advice
-from ffcore.store import RECORD, Run
+from ffcore.sealed import RECORD
+from ffcore.store import Run
 from ffcore.study import Study, network
 
 FRAME = re.compile(r"[a-z0-9_-]+-([0-9a-f]{16}_)?[0-9a-f]{24}\.parquet")

@@ -21,6 +21,7 @@ from ffcore.config import (
     SparsityExperiment,
     from_record,
 )
+from ffcore.console import plain
 from ffcore.definitions import definitions
 from ffcore.digests import digest
 from ffcore.errors import ConfigError, DataError, unknown
@@ -85,7 +86,7 @@ def table(runs: Sequence[Listed]) -> Iterator[str]:
         entry = run.entry
         shown = [_percent(entry.summary.get(column)) for column in ACCURACIES[:2]]
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.written))
-        what = entry.name or run.reason
+        what = plain(entry.name or run.reason)
         yield (f"{entry.key}  {run.state:{width}}  {shown[0]:>6}  {shown[1]:>6}  "
                f"{_epochs(entry):>6}  {when if entry.written else '':16}  {what}")  # fmt: skip
 
@@ -212,7 +213,8 @@ def _legal(name: str) -> list[str]:
 
 def _epochs(entry: Entry) -> Any:
     """Epochs that were run; of sparsity runs, which stop at none, those planned."""
-    return entry.summary.get("epochs", entry.experiment.get("epochs", ""))
+    found = entry.summary.get("epochs", entry.experiment.get("epochs"))
+    return "" if found is None else found
 
 
 def _percent(share: Any) -> str:

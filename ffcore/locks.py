@@ -24,9 +24,12 @@ MARKER = ".ffcore"  # a folder that has it was made by this pipeline, and may be
 
 
 @contextmanager
-def alone(results: Path) -> Iterator[None]:
+def alone(results: Path, marked: bool = True) -> Iterator[None]:
     """Hold the lock of a results folder, which is made where there is none. The system takes it
     from a process that dies.
+
+    Args:
+        marked: say in the folder that the pipeline made it.
 
     Raises:
         ConfigError: the folder cannot be written.
@@ -36,13 +39,16 @@ def alone(results: Path) -> Iterator[None]:
     owner = results / ".lock.json"
     try:
         results.mkdir(parents=True, exist_ok=True)
-        (results / MARKER).touch()
+        if marked:
+            (results / MARKER).touch()
         lock = FileLock(results / ".lock")
         _wait(lock, owner, results)
         files.write(owner, json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv[1:])}))
     except OSError as error:
         raise ConfigError(
             f"cannot write to the results folder {results}: {advice(error)} (with --results)"
+            if marked
+            else f"cannot write to {results}: {advice(error)}"
         ) from None
     try:
         for folder in (results, *results.glob("*/"), *results.glob("work/*/")):

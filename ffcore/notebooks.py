@@ -20,6 +20,8 @@ from ffcore.outputs import CAPTIONS
 
 __all__ = ["NotebookInfo", "building", "catalogue", "describe", "execute", "write_atomically"]
 
+_mine: set[Path] = set()  # folders that this process is building
+
 
 def execute(
     source: Path,
@@ -105,15 +107,18 @@ def building(target: Path) -> Iterator[Path]:
     """
     parent = target.parent
     work = parent / f".building-{os.getpid()}-{os.urandom(4).hex()}"
+    aside = work.with_name(work.name + "-old")
+    _mine.update((work, aside))
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for old in parent.glob(".building-*"):
-            if not files.alive(old.name.split("-")[1]):
+            number = old.name.split("-")[1]
+            # In a container, our number may be that of one that was killed there.
+            if not files.alive(number) or (number == str(os.getpid()) and old not in _mine):
                 shutil.rmtree(old, ignore_errors=True)
         work.mkdir()
     except OSError as error:
         raise ReportError(f"cannot write in {parent}: {advice(error)}") from error
-    aside = work.with_name(work.name + "-old")
     try:
         yield work
         try:
@@ -127,6 +132,7 @@ def building(target: Path) -> Iterator[Path]:
             os.rename(aside, target)
         shutil.rmtree(work, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)
+        _mine.difference_update((work, aside))
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

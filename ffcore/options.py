@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ffcore.stages import Pipeline
 
 RESULTS, FIGURES = Path("results"), Path("figures")
+MOST = 100_000  # seeds in an option
 
 ProfileName = Annotated[
     str, typer.Option("--profile", "-p", help="smoke, quick, paper, or a YAML file.")
@@ -131,7 +132,10 @@ def _seeds(text: str | None) -> list[int] | None:
         found: list[int] = []
         for part in text.split(","):
             first, dash, last = part.partition("-")
-            found += range(int(first), int(last) + 1) if dash else [int(first)]
+            named = range(int(first), int(last) + 1) if dash else [int(first)]
+            if len(found) + len(named[: MOST + 1]) > MOST:
+                raise ConfigError(f"--seeds {text} names more than {MOST:,} seeds")
+            found += named
     except ValueError:
         raise ConfigError(f"seeds {text!r} are no list such as 0,1,2 or 0-9") from None
     if not found:

@@ -119,11 +119,14 @@ def fitting(group: Sequence[Experiment], free: float | None = None) -> list[list
 
 
 def processes(todo: Sequence[workers.Task], free: float | None = None) -> int:
-    """Local processes for the tasks; says so where memory allows fewer than there are cores.
+    """Local processes for the tasks: one where they train on the GPU, because each stack is cut to
+    what that has free; else one a core, and says so where memory allows fewer.
 
     Args:
         free: bytes; what the machine has available where not given.
     """
+    if any(task.device != "cpu" for task in todo):
+        return 1
     each = max((_task_bytes(task) for task in todo), default=0.0)
     wanted = min(workers.cores(), len(todo))
     count = memory.processes(wanted, each, free)
@@ -136,8 +139,6 @@ def processes(todo: Sequence[workers.Task], free: float | None = None) -> int:
 
 
 def _task_bytes(task: workers.Task) -> float:
-    if task.device != "cpu":
-        return 0.0
     size = 0.0
     for e in task.experiments:
         source = sources.lookup(e.dataset)

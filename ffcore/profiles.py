@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import product
 from typing import Annotated, Any, Literal, get_args
@@ -57,6 +58,13 @@ class Grid(BaseModel):
             return [dict(zip(FACTORS, c, strict=True)) for c in every]
         return [_factors(text) for text in self.configurations]
 
+    @property
+    def size(self) -> int:
+        """How many networks it asks for, at most; none of them is made to know it."""
+        every = math.prod(len(getattr(self, f)) for f in FACTORS)
+        each = len(self.datasets) * len(self.seeds) * max(len(self.positive_fraction), 1)
+        return each * (len(self.configurations) or every)
+
     def experiments(self) -> list[Experiment]:
         """One Experiment for each data set, seed, combination and share of positive units, seeds
         outermost."""
@@ -73,6 +81,10 @@ class Choices(Grid):
     """Some configurations, each with one setting at a time that the papers leave open changed."""
 
     vary: dict[str, tuple[Any, ...]] = Field(min_length=1)
+
+    @property
+    def size(self) -> int:
+        return super().size * (1 + sum(map(len, self.vary.values())))
 
     def experiments(self) -> list[Experiment]:
         """Each configuration as published, then with every applicable value of every setting."""
@@ -235,6 +247,13 @@ def make_profile(
         if limits:
             changed["sparsity"] = [_within(study, *limits) for study in changed["sparsity"]]
         profile = build(Profile, {**named, **changed, "changes": wanted}, where)
+    asked = sum(grid.size for part in PARTS for grid in getattr(profile, part))
+    asked += sum(1 + sum(map(len, study.vary.values())) for study in profile.sparsity)
+    if asked > MOST:
+        raise ConfigError(
+            f"{where}its lists multiply to {asked:,} trainings, and {MOST:,} are the most; shorten "
+            "datasets, seeds, configurations, positive_fraction or vary, or make several profiles"
+        )
     try:
         profile.networks(), profile.sparsity_runs()
     except ConfigError as error:
@@ -242,6 +261,7 @@ def make_profile(
     return profile
 
 
+MOST = 200_000  # trainings of a profile; each takes some kilobytes, also where it is not trained
 PARTS = ("rq1", "polarity", "choices")
 CHANGES = ("dataset", "seeds", "epochs", "device", "precision")
 

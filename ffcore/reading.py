@@ -19,6 +19,8 @@ LARGEST = 64 * 2**20  # bytes of a record, manifest or notebook
 LARGEST_YAML = 2**20
 DEPTH = 100  # lists and mappings inside each other
 NODES = 200_000  # values of a YAML file, each alias counted as all that it stands for
+DIGITS = 400  # characters of a number in it
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 def content(path: Path, most: int = LARGEST) -> bytes:
@@ -31,9 +33,10 @@ def content(path: Path, most: int = LARGEST) -> bytes:
     # A pipe that nobody writes to would block an ordinary open.
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     with os.fdopen(number, "rb") as file:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
+        about = os.fstat(number)
+        if not stat.S_ISREG(about.st_mode):
             raise OSError(errno.EINVAL, "no regular file", str(path))
-        found = file.read(most + 1)
+        found = file.read(min(about.st_size, most) + 1)  # so much memory is taken at once
     if len(found) > most:
         raise ValueError(f"{path.name} has more than {most} bytes")
     return found
@@ -85,6 +88,8 @@ def parsed_yaml(words: str) -> Any:
         return loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
+    except ArithmeticError as error:
+        raise ValueError(f"a number is too large ({error})") from None
     except RecursionError:
         raise ValueError(f"nested deeper than {DEPTH}") from None
     finally:
@@ -110,6 +115,8 @@ def _size(node: yaml.Node, known: dict[int, tuple[int, int]], above: int = 0) ->
         if above > DEPTH:  # an alias inside of what it stands for ends here, too
             raise ValueError(f"nested deeper than {DEPTH}")
         inside = node.value if isinstance(node.value, list) else []
+        if node.tag in _NUMBERS and len(node.value) > DIGITS:  # 1:59:59 is one, too
+            raise ValueError(f"a number of more than {DIGITS} characters")
         parts = [p for part in inside for p in (part if isinstance(part, tuple) else (part,))]
         sizes = [_size(part, known, above + 1) for part in parts]
         known[id(node)] = 1 + sum(n for n, _ in sizes), 1 + max((d for _, d in sizes), default=0)

@@ -146,11 +146,8 @@ def publish_figures(source: Path, figures: Path) -> list[str]:
 def verify(version_folder: Path) -> list[str]:
     """Every difference between a version and its manifest: ``missing: …``, ``changed: …``,
     ``unreadable: …`` or ``extra: …`` with the file's name. Empty if the version is intact."""
-    manifest = version_folder / MANIFEST
     try:
-        content = json_file(manifest)
-        measured = content.pop("measured")
-        intact = content == _sealed(content) and measured == _sealed(measured)
+        content, measured, intact = _parts(version_folder)
         files = {**content["files"], **measured.get("files", {})}
         expected = {name: entry["sha256"] for name, entry in files.items()}
     except OSError:
@@ -172,6 +169,19 @@ def verify(version_folder: Path) -> list[str]:
     return problems + [f"extra: {name}" for name in found if name not in expected]
 
 
+def intact_manifest(version_folder: Path) -> dict[str, Any]:
+    """What a version was made of and has, without what was measured.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no manifest, or was altered.
+    """
+    content, _, intact = _parts(version_folder)
+    if not intact:
+        raise ValueError("it was altered")
+    return content
+
+
 def versions(results: Path) -> list[Version]:
     """The published versions, oldest first; those without a readable manifest are left out."""
     found = []
@@ -181,9 +191,9 @@ def versions(results: Path) -> list[Version]:
             folder = manifest.parent
             if content["version"] == folder.name and not folder.is_symlink():
                 about = content["measured"]
-                made = about["created"], int(about.get("number", 0))
-                found.append(Version(folder.name, folder, content["profile"]["name"], *made))
-        except (OSError, ValueError, KeyError, TypeError):
+                made = str(about["created"]), int(about.get("number", 0))
+                found.append(Version(folder.name, folder, str(content["profile"]["name"]), *made))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
             continue
     return sorted(found, key=lambda version: (version.number, version.created))
 
@@ -257,6 +267,16 @@ def _named(folder: Path) -> dict[str, Path]:
 
 def _facts(path: Path) -> dict[str, Any]:
     return {"sha256": file_digest(path), "bytes": path.stat().st_size}
+
+
+def _parts(version_folder: Path) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    """The parts of a manifest, and whether their seals fit."""
+    try:
+        content = json_file(version_folder / MANIFEST)
+        measured = content.pop("measured")
+        return content, measured, (content == _sealed(content) and measured == _sealed(measured))
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError("it is no manifest") from None
 
 
 def _sealed(part: Mapping[str, Any]) -> dict[str, Any]:

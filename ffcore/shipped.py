@@ -148,6 +148,7 @@ def write(folder: Path, runs: Iterable[Run]) -> tuple[int, int]:
     histories = pd.concat([e.history.assign(key=e.experiment.key) for e in ordered])
     losses = [c for c in histories if c.startswith("loss")]
     histories = histories.astype({"epoch": "int16", **dict.fromkeys(losses, "float32")})
+    # The last is put in place first: killed in between, there are histories of no network.
     write_frames({folder / NETWORKS: networks, folder / HISTORIES: histories}, "zstd")
     return len(new.keys() - before), len(new.keys() & before)
 

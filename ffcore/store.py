@@ -17,21 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffcore import files
+from ffcore import files, sealed
 from ffcore.config import AnyExperiment, from_record
 from ffcore.digests import changed, file_digest
 from ffcore.errors import StoreError, advice, shortened
 from ffcore.frames import read_frame, read_table, write_frames
 from ffcore.inventory import DAMAGE as _DAMAGE
-from ffcore.inventory import RECORD, Inventory, summary_table
-from ffcore.reading import json_file
+from ffcore.inventory import Inventory, summary_table
 from ffcore.remembered import Remembered
+from ffcore.sealed import RECORD
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-FORMAT = 1
 WEIGHTS = "weights.safetensors"
 
 
@@ -93,7 +92,7 @@ class Store:
         self.checkpoints = self.results / "checkpoints"
         # There while ``runs.parquet`` lacks what was stored since.
         self._unlisted = self.results / ".unlisted"
-        self.inventory = Inventory(self.runs, _read_record)
+        self.inventory = Inventory(self.runs, sealed.read)
         self._remembered = Remembered(self.runs / ".verified.json")
         self._read: dict[str, tuple[tuple[int, int], Run]] = {}
         self._known: tuple[int, list[AnyExperiment]] | None = None
@@ -190,7 +189,7 @@ class Store:
             tensors = {k: torch.as_tensor(w) for k, w in weights.items()}
             files.write_tensors(building / WEIGHTS, tensors)
             record = {
-                "format": FORMAT,
+                "format": sealed.FORMAT,
                 "kind": experiment.kind,
                 "key": experiment.key,
                 "name": experiment.name,
@@ -200,7 +199,7 @@ class Store:
                 "provenance": dict(provenance),
                 "files": {p.name: _facts(p) for p in sorted(building.iterdir())},
             }
-            record["seal"] = _seal(record)
+            record["seal"] = sealed.seal(record)
             (building / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
             for path in building.iterdir():
                 files.flush(path)
@@ -228,18 +227,25 @@ class Store:
         self.inventory.forget(keys)
         self.save_verified()
 
-    def leftovers(self) -> list[Path]:
-        """What interrupted writers of dead processes left behind."""
+    def leftovers(self, alone: bool = False) -> list[Path]:
+        """What interrupted writers of dead processes left behind.
+
+        Args:
+            alone: this process holds the folder's lock, so that no other writes runs. Else the
+                number in a folder's name decides, which in a container may be our own.
+        """
         folders = [
-            f for f in self.runs.glob(".writing-*") if not files.alive(f.name.rpartition("-")[2])
+            f
+            for f in self.runs.glob(".writing-*")
+            if alone or not files.alive(f.name.rpartition("-")[2])
         ]
         places = (self.results, self.runs, self.results / "cache", self.checkpoints)
         return folders + [path for place in places for path in files.left(place)]
 
     def sweep(self) -> None:
-        """Remove the leftovers. Of a run that was about to be replaced, the new one takes its
-        place; it was whole."""
-        for path in sorted(self.leftovers(), key=lambda p: "-old-" not in p.name):
+        """Remove the leftovers; to be called by who holds the folder's lock. Of a run that was
+        about to be replaced, the new one takes its place; it was whole."""
+        for path in sorted(self.leftovers(alone=True), key=lambda p: "-old-" not in p.name):
             if path.name.startswith(".writing-old-"):
                 *_, key, pid = path.name.split("-")
                 new = path.with_name(f".writing-{key}-{pid}")
@@ -335,26 +341,10 @@ def history_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def _as_run(folder: Path) -> Run:
-    record = _read_record(folder)
+    record = sealed.read(folder)
     experiment = from_record(record["kind"], record["experiment"])
     return Run(folder, experiment, record["summary"], record["seconds"],
                record["provenance"], record["files"])  # fmt: skip
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    record = json_file(folder / RECORD)
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise ValueError(f"{RECORD} is not a run record of format {FORMAT}")
-    if record.get("seal") != _seal(record):
-        raise ValueError(f"{RECORD} was altered: its seal does not fit")
-    if strange := [name for name in record["files"] if Path(name).name != name]:
-        raise ValueError(f"{RECORD} names a file outside of its folder: {strange[0]!r}")
-    return record
-
-
-def _seal(record: Mapping[str, Any]) -> str:
-    text = json.dumps({k: v for k, v in record.items() if k != "seal"}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _facts(path: Path) -> dict[str, Any]:

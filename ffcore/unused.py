@@ -6,7 +6,6 @@ published version shows.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ from ffcore.config import Experiment, from_record
 from ffcore.errors import ConfigError, ReportError, StoreError
 from ffcore.inventory import Entry
 from ffcore.records import kin
-from ffcore.reports import MANIFEST
+from ffcore.reports import MANIFEST, intact_manifest
 from ffcore.store import Store
 from ffcore.study import read_profile
 
@@ -90,12 +89,12 @@ def kept(
         if folder.is_symlink():
             continue
         try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            found.keys |= set(manifest["experiments"])
+            manifest = intact_manifest(folder)
+            found.keys |= {*dict(manifest["experiments"])}
             found.names |= {name for _, name in manifest.get("stand_ins", {}).values()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ReportError(
-                f"{folder / MANIFEST} cannot be read ({type(error).__name__}), so that it is not "
+                f"{folder / MANIFEST} cannot be read ({error or 'empty'}), so that it is not "
                 "known which runs this version shows; remove the version, or make it again"
             ) from None
     return found

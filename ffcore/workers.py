@@ -169,17 +169,15 @@ def run_tasks(
     work = partial(_guarded, work or perform)
     count = min(workers or cores(), len(tasks))
     if executor is None and count <= 1:
-        for task in tasks:
-            yield from work(task, tell or (lambda note: None))
-        for task in more() if more else ():
-            yield from work(task, tell or (lambda note: None))
+        for some in (lambda: tasks, more or list):
+            for task in some():
+                yield from work(task, tell or (lambda note: None))
         return
     stop = None
     notes, pool = getattr(executor, "notes", None), executor
     if pool is None:
         # A thread of the pool unpickles what comes back, and would import pandas for its frames. If
-        # this thread imported it just then, each would hold a lock that the other waits for, and
-        # Python would let one of them see half a module.
+        # this thread did so just then, each would wait for the other: one would see half a module.
         import_module("pandas")
         context = get_context("spawn")
         notes, stop = context.Queue(), context.Event()
@@ -202,9 +200,11 @@ def run_tasks(
             _pass_on(notes, tell, busy)
             if poll:
                 poll()
-            # What failed comes last, so that it takes nothing with it that is done.
-            for future in sorted(done, key=lambda f: f.exception() is not None):
-                yield from future.result()
+            # What failed comes last. What was taken is not held: a stack's result is large.
+            ended = sorted(done, key=lambda f: f.exception() is None)
+            done.clear()
+            while ended:
+                yield from ended.pop().result()
     except BrokenProcessPool:
         _pass_on(notes, tell, busy)
         raise faults.of_process(processes, busy) from None

@@ -249,19 +249,64 @@ def test_addresses_that_lead_nowhere_are_told(monkeypatch, tmp_path):
         with cluster.joined("tcp://127.0.0.1:9"):
             pass
     (tmp_path / "damaged.json").write_text("[]")
-    for name in ("none.json", "damaged.json"):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    for name in ("none.json", "damaged.json", "deep.json"):
         with pytest.raises(ClusterError, match=f"{name} is no file that a running scheduler wrote"):
             with cluster.joined(str(tmp_path / name)):
                 pass
-    with pytest.raises(ConfigError, match="'here' is no address of a scheduler; give one such"):
-        with cluster.joined("here"):
-            pass
+    for address in ("here", "tcp://host", "tcp://host:"):
+        with pytest.raises(ConfigError, match=f"'{address}' is no address of a scheduler; give"):
+            with cluster.joined(address):
+                pass
+    for address in ("tls://127.0.0.1:9", "pigeon://127.0.0.1:9"):
+        with pytest.raises(ClusterError, match=f"no scheduler answers at {address}"):
+            with cluster.joined(address):
+                pass
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     with pytest.raises(ConfigError, match="needs the package distributed"):
         with cluster.joined("tcp://127.0.0.1:9"):
             pass
     with cluster.joined(None) as away:
         assert away is None
+
+
+class Client:
+    """What ``Cluster`` asks of Dask's, with workers that come one after the other."""
+
+    def __init__(self, *counts, status="running"):
+        self.counts, self.status = list(counts), status
+
+    def get_executor(self, pure):
+        return None
+
+    def subscribe_topic(self, topic, hear):
+        pass
+
+    def nthreads(self, callback_timeout):
+        count = self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]
+        if count is None:
+            raise TimeoutError
+        return dict.fromkeys(range(count), 1)
+
+    def run(self, facts):
+        gpu = {"free": 8e9, "hardware": "a GPU", "identity": cluster_work.identity()}
+        return dict.fromkeys(range(self.counts[0]), gpu)
+
+
+def test_stacks_are_cut_for_all_gpus_that_come_not_for_the_first(monkeypatch, capsys):
+    monkeypatch.setattr(cluster, "SETTLE", 0.5)
+    away = cluster.Cluster(Client(0, 1, 1, 2, 4, 8), "here")
+    assert len(away.welcome()) == 8
+    said = capsys.readouterr().err
+    assert "waiting for more" in said and "8 workers (8 × a GPU)" in said
+
+
+def test_a_scheduler_that_is_lost_or_silent_before_the_first_worker_is_told(monkeypatch):
+    monkeypatch.setattr(cluster, "SILENT", 0.3)
+    with pytest.raises(ClusterError, match="connected and has not answered"):
+        cluster.Cluster(Client(None), "here").welcome()
+    with pytest.raises(ClusterError, match="the scheduler at here was lost"):
+        cluster.Cluster(Client(0, status="closed"), "here").welcome()
 
 
 def test_words_for_a_task_that_every_worker_died_of():

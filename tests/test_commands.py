@@ -25,6 +25,7 @@ NO_NETWORK = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_pr
         (["report", "rq1"], "unknown report 'rq1'"),
         (["why", "rq1_accuracx"], "did you mean 'rq1_accuracy'"),
         (["train", "--seeds", "one"], "seeds 'one' are no list such as 0,1,2 or 0-9"),
+        (["train", "--seeds", "0-999999999999999999999"], "names more than 100,000 seeds"),
         (["train", "--epochs", "0"], "epochs is 0"),
         (["train", "--precision", "fp64"], "choose fp32, tf32 or bf16"),
         (["data", "check", "mnits"], "unknown data set 'mnits'"),

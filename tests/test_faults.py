@@ -35,6 +35,7 @@ from ffcore.errors import FFError, ReportError, ResourceError, StoreError
 from ffcore.execution import _in_own_loop
 from ffcore.stages import Pipeline
 from ffcore.store import Store
+from tests.commands import ROOT
 from tests.conftest import tiny
 from tests.injection import notebook
 from tests.struck import work
@@ -263,6 +264,30 @@ def test_who_waits_is_told_for_whom_and_goes_on_when_that_one_is_killed(tmp_path
     )
     (tmp_path / ".lock.json").write_text(json.dumps({"pid": DEAD, "command": "all"}))
     assert locks._owner(tmp_path / ".lock.json") == {}
+
+
+def test_clean_beside_another_clean_and_two_shares_into_one_folder_wait_and_end_well(tmp_path):
+    results, into = tmp_path / "results", tmp_path / "tables"
+    save(Store(results))
+    (results / "runs.parquet").touch()
+    words = {
+        results: ["clean", "--all", "--yes", "--figures", tmp_path / "figures"],
+        into: ["share", "--into", into, "--no-latents"],
+    }
+    for folder, arguments in words.items():
+        with locks.alone(folder):
+            waiting = subprocess.Popen(
+                [sys.executable, "pipeline.py", *arguments, "--results", results], cwd=ROOT,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            said = ""
+            while "waiting for another pipeline in" not in said and waiting.poll() is None:
+                said += waiting.stderr.readline()
+            assert f"waiting for another pipeline in {folder} (process {os.getpid()}:" in said
+            (results / "runs.parquet").unlink(missing_ok=True)
+        assert waiting.wait(timeout=60) == 0, waiting.stderr.read()
+        waiting.communicate()
+        save(Store(results))
 
 
 def test_a_lock_that_finds_no_room_is_let_go(tmp_path, monkeypatch):

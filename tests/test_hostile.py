@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,15 @@ from ffcore import (
     differences,
     doing,
     frames,
+    listing,
     locks,
     plugins,
     reading,
     reports,
+    sealed,
     shipped,
     tracing,
+    unused,
 )
 from ffcore.checkpoints import remove_done
 from ffcore.errors import FFError
@@ -35,6 +39,7 @@ from ffcore.profiles import make_profile
 from ffcore.remembered import Remembered
 from ffcore.store import Store
 from ffcore.study import read_profile
+from tests.commands import pipeline
 from tests.conftest import tiny
 from tests.fuzzing import EXAMPLES, damaged, note_counts, told
 
@@ -98,6 +103,76 @@ def test_a_damaged_record_is_a_damaged_run_and_no_run_of_its_store(stored, data)
         assert not list(results.glob("**/*.tmp"))
         if not same:
             store.load(tiny())
+
+
+def places(value, path=()):
+    """The path of every value inside of one."""
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        yield from [(*path, key), *places(inner, (*path, key))]
+
+
+@EXAMPLES
+@given(st.data())
+def test_whatever_stands_in_a_record_that_was_sealed_again_commands_go_on(stored, data):
+    results, folder, whole = stored
+    record = json.loads(whole)
+    *way, last = data.draw(st.sampled_from([*places(record)]))
+    inner = record
+    for key in way:
+        inner = inner[key]
+    if data.draw(st.booleans()):
+        inner[data.draw(st.sampled_from(STRANGE) | st.just(last))] = inner.pop(last)
+    else:
+        inner[last] = data.draw(values | st.sampled_from([10**400, "\0", "\x1b[2J", float("inf")]))
+    with told("records sealed again"):
+        (folder / "run.json").write_text(json.dumps(record | {"seal": sealed.seal(record)}))
+        listed_and_consolidated(results)
+
+
+STRANGE = ["a\0b", "../x", "", "\x1b[2J", "é" * 300]
+
+
+def listed_and_consolidated(results):
+    """What commands do with every run of a store."""
+    store = Store(results)
+    store.state(tiny(), {"code": {"m": {"f": "1"}}})
+    runs = listing.listed(store)
+    found = listing.chosen(runs, ["seed=0-9", "norm=l2", "epochs=1-5"])
+    lines = [*listing.table(runs), *listing.as_csv(found), listing.counted(found, len(runs))]
+    assert not any("\x1b" in line for line in listing.table(runs)) and lines
+    store.consolidate()
+    store.all(), store.experiments(), store.usable([tiny()])
+    unused.find(store, unused.Kept())
+
+
+@pytest.mark.parametrize(
+    "path, value",
+    [
+        ("files/history.parquet/bytes", 10**400),
+        ("files/history.parquet/bytes", float("inf")),
+        ("seconds/training", 10**400),
+        ("summary/epochs", None),
+        ("summary/epochs", [1]),
+        ("summary/best", 10**400),
+        ("summary/best", "high"),
+        ("summary/best", {}),
+        ("experiment/seed", "abc"),
+        ("experiment/seed", 2**80),
+        ("experiment/norm", 5),
+        ("provenance", []),
+        ("name", "\x1b]0;title\x07"),
+    ],
+)
+def test_a_record_with_an_impossible_value_is_no_error_of_the_commands(stored, path, value):
+    results, folder, whole = stored
+    record = json.loads(whole)
+    *way, last = path.split("/")
+    inner = record
+    for key in way:
+        inner = inner[key]
+    inner[last] = value
+    (folder / "run.json").write_text(json.dumps(record | {"seal": sealed.seal(record)}))
+    listed_and_consolidated(results)
 
 
 @pytest.fixture(scope="module")
@@ -172,15 +247,37 @@ def test_a_foreign_ledger_is_one_clear_error(content):
         claims.read(content)
 
 
+def test_what_a_few_bytes_of_an_svg_stand_for_is_not_written_out(tmp_path):
+    path = tmp_path / "a.svg"
+    path.write_text(f'<!DOCTYPE a [<!ATTLIST a x CDATA "{"y" * 10_000}">]><b>{"<a/>" * 20_000}</b>')
+    tracemalloc.start()
+    with pytest.raises(FFError):
+        tracing.record(path)
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()
+
+
+def test_a_version_with_an_impossible_value_is_left_out_of_the_list(tmp_path):
+    head = {"version": "smoke-1", "profile": {"name": "\x1b[2Jsmoke"}, "files": {}}
+    for number, created in ((7, "2026-01-01"), (1, 5), (2, "2026-01-02"), ([], "")):
+        about = reports._sealed({"created": created, "number": number})
+        folder = tmp_path / "reports" / f"smoke-{created}"
+        folder.mkdir(parents=True)
+        content = reports._sealed(head | {"version": folder.name}) | {"measured": about}
+        text = json.dumps(content).replace('"number": 7', '"number": Infinity')
+        (folder / "manifest.json").write_text(text)
+    assert [v.name for v in reports.versions(tmp_path)] == ["smoke-5", "smoke-2026-01-02"]
+    said = pipeline("reports", "list", "--results", tmp_path)
+    assert "\x1b" not in said and said.count("\n") == 2
+
+
 def test_names_from_outside_never_leave_their_folder(tmp_path):
     store = Store(tmp_path)
     run = store.save(tiny(), {"epochs": 2}, {"history": [{"epoch": 1}]}, {}, {}, {})
     record = json.loads((run.folder / "run.json").read_text())
     shutil.copy(run.folder / "history.parquet", tmp_path / "outside.parquet")
     record["files"]["../../outside.parquet"] = record["files"]["history.parquet"]
-    from ffcore.store import _seal
-
-    record["seal"] = _seal(record)
+    record["seal"] = sealed.seal(record)
     (run.folder / "run.json").write_text(json.dumps(record))
     assert Store(tmp_path).state(tiny()).name == "damaged"
 
@@ -199,6 +296,11 @@ IMPOSSIBLE = {
     "a tag that would run something": "title: !!python/object/apply:os.mkdir [ran]",
     "a plug-in with a null byte": 'plugins: ["a\\0b"]',
     "too large": f"title: {'x' * 2**20}",
+    "a number to the base of 60": "title: 1" + ":0" * 300 + ":0.5",
+    "a long number to the base of 60": "title: 1" + ":0" * 30_000,
+    "a long number to the base of 16": "title: 0x" + "f" * 5000,
+    "lists that multiply": SMOKE.decode().replace(
+        "[0.25, 0.5, 0.75]", f"{[0.5] * 900}\n    seeds: {[*range(900)]}"),
 }  # fmt: skip
 
 

@@ -12,8 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffcore import inventory, listing, records, unused, workers
-from ffcore import store as stores
+from ffcore import inventory, listing, records, sealed, unused, workers
 from ffcore.config import FACTORS, SparsityExperiment
 from ffcore.errors import ConfigError, FFError
 from ffcore.store import Store
@@ -63,7 +62,7 @@ def mixed(tmp_path_factory):
     record = json.loads((plugged / "run.json").read_text())
     record["experiment"]["norm"], record["key"] = "l4_of_mine", "0123456789abcdef"
     record["name"] = record["name"].replace("l2", "l4_of_mine")
-    record["seal"] = stores._seal(record)
+    record["seal"] = sealed.seal(record)
     (plugged / "run.json").write_text(json.dumps(record))
     plugged.rename(plugged.with_name(record["key"]))
     for stranger in ("notes", "abc", ".hidden"):  # no run's names
@@ -195,8 +194,8 @@ def test_a_record_is_read_again_only_when_it_changed_and_a_broken_index_is_no_da
 ):
     fill(Store(tmp_path), 4)
     read = []
-    plain = stores._read_record
-    monkeypatch.setattr(stores, "_read_record", lambda f: read.append(f.name) or plain(f))
+    plain = sealed.read
+    monkeypatch.setattr(sealed, "read", lambda f: read.append(f.name) or plain(f))
     store = Store(tmp_path)
     listing.listed(store)
     listing.listed(store)

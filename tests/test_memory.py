@@ -58,6 +58,14 @@ def test_data_are_counted_as_they_are_held():
     assert memory.data_bytes(tiny(), 70000, 784) == 70000 * 784 * 5
 
 
+def test_stacks_that_are_cut_for_a_gpu_have_it_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(workers, "cores", lambda: 8)
+    todo = [workers.Task((tiny(seed=seed),), "cuda") for seed in range(6)]
+    assert planning.processes(todo, free=1e12) == 1
+    here = [workers.Task((tiny(seed=seed),), "cpu") for seed in range(6)]
+    assert planning.processes(here, free=1e12) == 6
+
+
 def test_a_plan_that_cuts_says_so(capsys):
     group = [tiny(dataset="mnist", theta=float(i)) for i in range(6)]
     each = memory.network_bytes(group[0], 784, 10)

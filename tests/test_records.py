@@ -1,3 +1,5 @@
+import os
+
 import pandas as pd
 import pytest
 import torch
@@ -43,6 +45,25 @@ def test_sharing_again_replaces_the_same_and_keeps_the_others(tmp_path):
     lasts = {e.experiment.seed: e.summary["last"] for e in shipped.read(folder).values()}
     assert lasts == {0: 0.9, 1: 0.2, 2: 0.3}
     assert sorted(p.name for p in folder.iterdir()) == [shipped.HISTORIES, shipped.NETWORKS]
+
+
+def test_tables_whose_writer_was_killed_between_the_two_are_those_before(tmp_path, monkeypatch):
+    store, folder = Store(tmp_path), tmp_path / "shipped"
+    shipped.write(folder, [save(store, tiny(), 0.1)])
+    replace, replaced = os.replace, []
+
+    def once(part, path):
+        if replaced:
+            raise KeyboardInterrupt
+        replaced.append(path)
+        replace(part, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", once)
+        with pytest.raises(KeyboardInterrupt):
+            shipped.write(folder, [save(store, tiny(seed=1), 0.2)])
+    assert replaced == [folder / shipped.HISTORIES]
+    assert {e.experiment.seed for e in shipped.read(folder).values()} == {0}
 
 
 def test_the_same_runs_give_the_same_bytes(tmp_path):

@@ -7,7 +7,8 @@ import torch
 
 from ffcore.errors import StoreError
 from ffcore.inventory import summary_table
-from ffcore.store import RECORD, WEIGHTS, Store, history_table
+from ffcore.sealed import RECORD
+from ffcore.store import WEIGHTS, Store, history_table
 from tests.conftest import tiny
 
 HISTORY = [{"epoch": 1.0, "test_accuracy": 0.5}, {"epoch": 2.0, "test_accuracy": 0.75}]
@@ -99,13 +100,29 @@ def test_a_failing_write_leaves_no_half_written_run(tmp_path, monkeypatch):
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-def test_leftovers_of_dead_writers_are_swept_and_of_living_ones_are_not(tmp_path):
+def test_who_holds_the_lock_sweeps_what_any_writer_left_and_others_ask_whether_it_lives(tmp_path):
     store = Store(tmp_path)
     dead, living = (store.runs / f".writing-x-{pid}" for pid in (2**22 + 1, os.getpid()))
     dead.mkdir(parents=True)
     living.mkdir()
+    assert store.leftovers() == [dead]
     store.sweep()
-    assert not dead.exists() and living.exists()
+    assert not dead.exists() and not living.exists()
+
+
+def test_a_process_with_the_number_of_one_that_was_killed_goes_on_from_what_that_left(tmp_path):
+    store = Store(tmp_path)  # as in a container, where the pipeline is process 1 each time
+    run = save(store)
+    key = run.folder.name
+    half = store.runs / f".writing-{key}-{os.getpid()}"
+    run.folder.rename(store.runs / f".writing-old-{key}-{os.getpid()}")
+    store.sweep()
+    assert Store(tmp_path).state(run.experiment).usable, "the one that was whole is back"
+    half.mkdir()
+    (half / "history.parquet").write_text("half")
+    store.sweep()
+    save(store)
+    assert Store(tmp_path).state(run.experiment).usable and not store.leftovers()
 
 
 def test_the_consolidated_table_has_a_row_a_network(tmp_path):

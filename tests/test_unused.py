@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffcore import checkpoints, unused
+from ffcore import checkpoints, reports, unused
 from ffcore.config import SparsityExperiment
 from ffcore.errors import ConfigError, ReportError, StoreError
 from ffcore.records import kin
@@ -53,8 +53,9 @@ def clean(root, store, *named, changes=None):
 def version(results, name, experiments=(), stand_ins=None):
     folder = results / "reports" / name
     folder.mkdir(parents=True)
-    content = {"experiments": {e.key: e.name for e in experiments}, "stand_ins": stand_ins or {}}
-    (folder / "manifest.json").write_text(json.dumps(content))
+    head = {"experiments": {e.key: e.name for e in experiments}, "stand_ins": stand_ins or {}}
+    parts = reports._sealed(head) | {"measured": reports._sealed({"created": "2026-01-01"})}
+    (folder / "manifest.json").write_text(json.dumps(parts))
     return folder
 
 
@@ -100,6 +101,12 @@ def test_a_profile_or_version_that_cannot_be_read_stops_all(root, tmp_path):
     (folder / "manifest.json").write_text('{"experiments": ')
     with pytest.raises(ReportError, match=r"manifest.json cannot be read .*which runs"):
         unused.kept(root, store.results)
+    for strange in ("[" * 100_000, "[]", json.dumps({"experiments": {}, "measured": {}}),
+                    json.dumps(reports._sealed({"experiments": "abc"})
+                               | {"measured": reports._sealed({})})):  # fmt: skip
+        (folder / "manifest.json").write_text(strange)
+        with pytest.raises(ReportError, match=r"manifest.json cannot be read .*which runs"):
+            unused.kept(root, store.results)
     shutil.rmtree(folder)
     (root / "profiles" / "broken.yaml").write_text("title: [")
     with pytest.raises(ConfigError, match="not valid YAML"):

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,6 +47,36 @@ def test_any_executor_of_concurrent_futures_will_do():
     with ThreadPoolExecutor(1) as pool:
         found = list(workers.run_tasks(tasks(tiny()), executor=pool))
     assert [o.experiment for o in found] == [tiny()]
+
+
+class Large:
+    """What a task gives back, and is to be held no longer than needed."""
+
+
+def test_what_was_taken_is_not_held_while_the_rest_is():
+    made = []
+
+    def work(task, tell):
+        result = Large()
+        made.append(weakref.ref(result))
+        yield result
+
+    with ThreadPoolExecutor(4) as pool:
+        alive = []
+        for outcome in workers.run_tasks([*range(8)], executor=Ahead(pool), work=work):
+            del outcome
+            time.sleep(0.05)  # by then the others are there
+            alive.append(sum(ref() is not None for ref in made))
+    assert len(made) == 8 and alive[-1] == 1 and sorted(alive, reverse=True) == alive
+
+
+class Ahead:
+    """An executor that takes all tasks at once."""
+
+    ahead = 8
+
+    def __init__(self, pool):
+        self.submit = pool.submit
 
 
 def test_a_failing_task_raises_here_and_ends_the_pool():
