@@ -87,11 +87,14 @@ def sweep(folder: Path) -> None:
 
 
 def alive(pid: str) -> bool:
-    """Whether a process with this number runs on this machine."""
+    """Whether a process with this number runs on this machine; one that ended does not, though
+    nobody may have asked how."""
     try:
         os.kill(int(pid), 0)
     except (ProcessLookupError, ValueError, OverflowError):
         return False
     except PermissionError:
         return True
+    with suppress(OSError):  # the state is behind the command's name, in brackets
+        return not Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].startswith(b" Z")
     return True

@@ -18,7 +18,15 @@ from ffcore.errors import ReportError, ResourceError, advice, unknown
 from ffcore.execution import NUMBER, Progress, Run, problem, run
 from ffcore.outputs import CAPTIONS
 
-__all__ = ["NotebookInfo", "building", "catalogue", "describe", "execute", "write_atomically"]
+__all__ = [
+    "NotebookInfo",
+    "building",
+    "catalogue",
+    "describe",
+    "execute",
+    "sweep",
+    "write_atomically",
+]
 
 _mine: set[Path] = set()  # folders that this process is building
 
@@ -94,6 +102,13 @@ def execute(
             raise ReportError(f"notebook {info.name} failed{why}\nkept, marked there: {failed}")
         write_atomically(work / source.name, clean(outcome.document, places))
     return target_folder
+
+
+def sweep(parent: Path) -> None:
+    """Remove what other processes were building in a folder; to be called by who holds the lock
+    of the results, so that those are ended, or about to be."""
+    for old in set(parent.glob(".building-*")) - _mine:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

@@ -140,7 +140,7 @@ class Pipeline:
     def execute(self, name: str) -> Path:
         """Run one report's notebook into the work folder, and at the same time those others of
         this call that are to be run."""
-        from ffcore import notebook_work
+        from ffcore import notebook_work, notebooks
 
         if name not in self._executed:
             asked = {n: self.pending(n) for n in self._asked if n in self.notebooks}
@@ -148,6 +148,7 @@ class Pipeline:
             for report in names:
                 say(f"report {report} runs: {asked.get(report) or 'asked for'}")
             self._measure_latents(*names)
+            notebooks.sweep(self.work)
             self._executed |= notebook_work.run([self._task(n) for n in names])
         done = self._executed.pop(name)
         if done.fault:

@@ -8,6 +8,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -138,6 +140,19 @@ def test_a_stage_that_meets_a_full_disk_says_so_without_a_traceback(tmp_path, ca
     with pytest.raises(ResourceError, match="No space left on device; free some space"):
         doing.run([{"name": "a", "actions": [(no_space, [])]}], tmp_path / "book.json")
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_process_that_ended_is_dead_before_anybody_asked_how():
+    ended = subprocess.Popen([sys.executable, "-c", "pass"], stdout=subprocess.PIPE)
+    ended.stdout.read()
+    deadline = time.monotonic() + 20
+    while files.alive(str(ended.pid)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not files.alive(str(ended.pid)) and files.alive(str(os.getpid()))
+    if Path("/proc").exists():
+        assert Path(f"/proc/{ended.pid}").exists(), "it is still in the system's table"
+    ended.wait()
+    ended.stdout.close()
 
 
 def test_parts_of_dead_writers_go_and_those_of_living_ones_stay(tmp_path):

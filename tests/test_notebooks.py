@@ -336,6 +336,9 @@ def test_building_takes_away_what_dead_processes_left(tmp_path):
         (folder / "a").write_text("1")
     living = f".building-{os.getppid()}-c"
     assert {p.name for p in tmp_path.iterdir()} == {"new", "other", living}
+    with notebooks.building(tmp_path / "third"):
+        notebooks.sweep(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"new", "other", "third"}
     with pytest.raises(RuntimeError), notebooks.building(tmp_path / "new") as folder:
         raise RuntimeError
     assert files(tmp_path / "new") == {"a": b"1"}
