@@ -5,6 +5,7 @@ Many more inputs: ``pytest tests/test_hostile*.py --hypothesis-profile many``.
 """
 
 import ast
+import functools
 import itertools
 import json
 import os
@@ -34,6 +35,7 @@ from ffcore import (
     unused,
 )
 from ffcore.checkpoints import remove_done
+from ffcore.definitions import definitions
 from ffcore.errors import FFError
 from ffcore.profiles import make_profile
 from ffcore.remembered import Remembered
@@ -105,6 +107,14 @@ def test_a_damaged_record_is_a_damaged_run_and_no_run_of_its_store(stored, data)
             store.load(tiny())
 
 
+@pytest.fixture(scope="module")
+def parsed_once():
+    """The package's code is parsed once for all listings here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listing, "definitions", functools.cache(lambda book=None: definitions()))
+        yield
+
+
 def places(value, path=()):
     """The path of every value inside of one."""
     for key, inner in value.items() if isinstance(value, dict) else ():
@@ -113,7 +123,9 @@ def places(value, path=()):
 
 @EXAMPLES
 @given(st.data())
-def test_whatever_stands_in_a_record_that_was_sealed_again_commands_go_on(stored, data):
+def test_whatever_stands_in_a_record_that_was_sealed_again_commands_go_on(
+    stored, parsed_once, data
+):
     results, folder, whole = stored
     record = json.loads(whole)
     *way, last = data.draw(st.sampled_from([*places(record)]))
@@ -163,7 +175,9 @@ def listed_and_consolidated(results):
         ("name", "\x1b]0;title\x07"),
     ],
 )
-def test_a_record_with_an_impossible_value_is_no_error_of_the_commands(stored, path, value):
+def test_a_record_with_an_impossible_value_is_no_error_of_the_commands(
+    stored, parsed_once, path, value
+):
     results, folder, whole = stored
     record = json.loads(whole)
     *way, last = path.split("/")
