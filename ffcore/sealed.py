@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -62,6 +63,7 @@ def _check(name: str, value: Any, sound: Callable[[Any], bool]) -> None:
         raise ValueError(f"{RECORD}: {name} is {value!r:.60}")
 
 
+@cache
 def _test(annotation: Any) -> Callable[[Any], bool]:
     """What a setting of some type is in JSON."""
     if get_origin(annotation) is Annotated:

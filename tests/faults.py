@@ -23,7 +23,7 @@ from pathlib import Path
 
 from ffcore import reports
 from ffcore.store import Store
-from tests.injection import Place, mirror, small_disk, stage
+from tests.injection import Place, mirror, small_disk, stage, undisturbed
 from tests.measured import note
 from tests.test_determinism import first_difference
 from tests.twice import PROFILE, REPORTS, ROOT
@@ -205,13 +205,11 @@ def whole(place: Place) -> int:
 
 def disk() -> None:
     """Let the disk be full in one stage after the other."""
-    with tempfile.TemporaryDirectory() as base, mirror(Path(base) / "mirror") as served:
-        plain = Place(Path(base) / "plain", served)
-        plain.complete(cores=1)
-        room = Path(base) / "disk"
+    with undisturbed() as (base, served, plain):
+        room = base / "disk"
         kinds: Counter[str] = Counter()
         with small_disk(room, "64k") as again:
-            place, size, grows = Place(Path(base) / "small", served, room), 64, 0
+            place, size, grows = Place(base / "small", served, room), 64, 0
             while True:
                 code, said = place.run("all", cores=1)
                 if code == 0:
@@ -237,12 +235,10 @@ def disk() -> None:
 
 def read_only() -> None:
     """Results, figures and home that cannot be written."""
-    with tempfile.TemporaryDirectory() as base, mirror(Path(base) / "mirror") as served:
-        plain = Place(Path(base) / "plain", served)
-        plain.complete(cores=1)
-        room = Path(base) / "disk"
+    with undisturbed() as (base, served, plain):
+        room = base / "disk"
         with small_disk(room, "64m") as again:
-            place = Place(Path(base) / "small", served, room)
+            place = Place(base / "small", served, room)
             place.run("train", cores=1)
             again("ro")
             code, said = place.run("all", cores=1)
@@ -252,7 +248,7 @@ def read_only() -> None:
                 code, said = place.run(*words, cores=1)
                 assert code == 0 and "Traceback" not in said, said
             again("rw")
-            figures, home = Path(base) / "figures", Path(base) / "home"
+            figures, home = base / "figures", base / "home"
             with small_disk(figures, "1m") as figures_again, small_disk(home, "1m") as home_again:
                 figures_again("ro")
                 home_again("ro")
@@ -275,10 +271,8 @@ def read_only() -> None:
 
 def clock() -> None:
     """A clock that jumps by hours between any two looks at it, and between runs."""
-    with tempfile.TemporaryDirectory() as base, mirror(Path(base) / "mirror") as served:
-        plain = Place(Path(base) / "plain", served)
-        plain.complete(cores=1)
-        place = Place(Path(base) / "jumps", served)
+    with undisturbed() as (base, served, plain):
+        place = Place(base / "jumps", served)
         place.run("train", cores=1, clock=[0, 5, -7, 2, 11, -11])
         place.complete(cores=1, clock=[-3, 9, 0, -8, 8])
         place.same_as(plain)

@@ -12,6 +12,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -265,3 +266,12 @@ STAGES = {
     "results/reports": "publishing",
     "results/figures": "figures",
 }
+
+
+@contextmanager
+def undisturbed(cores: int = 1) -> Iterator[tuple[Path, dict[str, Any], Place]]:
+    """A folder that goes afterwards, a mirror, and a place where nothing disturbed the work."""
+    with tempfile.TemporaryDirectory() as base, mirror(Path(base) / "mirror") as served:
+        plain = Place(Path(base) / "plain", served)
+        plain.complete(cores=cores)
+        yield Path(base), served, plain

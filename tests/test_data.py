@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -370,15 +370,19 @@ def cifar_batch(seed: int, count: int = 10, fortran: bool = False) -> dict[str, 
             "filenames": [f"{i}.png" for i in range(count)]}  # fmt: skip
 
 
-def put_cifar(monkeypatch: pytest.MonkeyPatch, root: Path, members: Blobs) -> Path:
-    """Write an archive of these members, pinned by its true size and MD5."""
+def tarred(members: Blobs, mode: Literal["w", "w:gz"]) -> bytes:
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+    with tarfile.open(fileobj=stream, mode=mode) as tar:
         for name, blob in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(blob)
             tar.addfile(info, io.BytesIO(blob))
-    archive = stream.getvalue()
+    return stream.getvalue()
+
+
+def put_cifar(monkeypatch: pytest.MonkeyPatch, root: Path, members: Blobs) -> Path:
+    """Write an archive of these members, pinned by its true size and MD5."""
+    archive = tarred(members, "w:gz")
     write(root / "cifar-10", {"cifar-10-python.tar.gz": archive})
     file = sources.File("cifar-10-python.tar.gz", md5(archive), len(archive))
     real = sources.SOURCES["cifar-10"]

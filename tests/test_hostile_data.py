@@ -9,7 +9,6 @@ import re
 import struct
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 from dataclasses import replace
@@ -27,7 +26,7 @@ from tests import bombs
 from tests.commands import ROOT
 from tests.fuzzing import EXAMPLES, damaged, note_counts, told
 from tests.measured import note
-from tests.test_data import cifar_batch, pickled, pin, sha256, small_files, zipped
+from tests.test_data import cifar_batch, pickled, pin, sha256, small_files, tarred, zipped
 
 NUMBERS = np.random.default_rng(0)
 PIXELS = NUMBERS.integers(0, 256, (20, 2, 3)).astype(np.uint8)
@@ -142,13 +141,7 @@ def test_a_damaged_archive_of_cifar_10_is_read_or_one_clear_fault(data):
     batches = {name: whole for name in formats.CIFAR_BATCHES}
     first = formats.CIFAR_BATCHES[0]
     batches[first] = data.draw(damaged(whole[:300]) | st.just(whole[:300])) + whole[300:]
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as tar:
-        for name, blob in batches.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(blob)
-            tar.addfile(info, io.BytesIO(blob))
-    raw = stream.getvalue()
+    raw = tarred(batches, "w")
     raw = data.draw(st.just(raw[:1024]) | damaged(raw[:1024])) + raw[1024:]
     with told("published data, CIFAR-10's archive"):
         try:

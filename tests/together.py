@@ -18,7 +18,7 @@ from typing import Any
 
 from ffcore import notebook_work, workers
 from tests.faults import told, whole
-from tests.injection import Place, mirror, notebook
+from tests.injection import Place, notebook, undisturbed
 from tests.measured import note
 
 WRITES = """from pathlib import Path
@@ -74,10 +74,8 @@ def members(group: int, words: str) -> list[int]:
 
 def pipelines() -> None:
     """Three ``all`` on one results folder at once, one of them of another profile."""
-    with tempfile.TemporaryDirectory() as base, mirror(Path(base) / "mirror") as served:
-        plain = Place(Path(base) / "plain", served)
-        plain.complete(cores=1)
-        place = Place(Path(base) / "shared", served)
+    with undisturbed() as (base, served, plain):
+        place = Place(base / "shared", served)
         profiles = place.folder / "profiles"
         text = (profiles / "small.yaml").read_text()
         (profiles / "other.yaml").write_text(text.replace("epochs: 2", "epochs: 3"))
@@ -115,10 +113,8 @@ def pipelines() -> None:
 
 def holder() -> None:
     """The pipeline that others wait for is killed."""
-    with tempfile.TemporaryDirectory() as base, mirror(Path(base) / "mirror") as served:
-        plain = Place(Path(base) / "plain", served)
-        plain.complete(cores=1)
-        place = Place(Path(base) / "shared", served)
+    with undisturbed() as (base, served, plain):
+        place = Place(base / "shared", served)
         first = Said(place.start("all", cores=1))
         until(place.stored)
         second = Said(place.start("all", cores=1))
@@ -173,10 +169,8 @@ def notebooks(count: int = 32, processes: int = 6) -> None:
 
 def kernel() -> None:
     """The kernels of notebooks are killed while their cells run."""
-    with tempfile.TemporaryDirectory() as base, mirror(Path(base) / "mirror") as served:
-        plain = Place(Path(base) / "plain", served)
-        plain.complete(cores=1)
-        place = Place(Path(base) / "killed", served)
+    with undisturbed() as (base, served, plain):
+        place = Place(base / "killed", served)
         code, said = place.run("train", cores=1)
         assert code == 0, said
         kept = place.stored()
@@ -206,10 +200,8 @@ def kernel() -> None:
 
 def memory() -> None:
     """A process that trains is ended as the system does where memory runs out, or gets no more."""
-    with tempfile.TemporaryDirectory() as base, mirror(Path(base) / "mirror") as served:
-        plain = Place(Path(base) / "plain", served)
-        plain.complete(cores=2)
-        place = Place(Path(base) / "short", served)
+    with undisturbed(cores=2) as (base, served, plain):
+        place = Place(base / "short", served)
         running = Said(place.start("train", "--epochs", "1000000", cores=2))
         until(lambda: ", epoch " in running)
         os.kill(members(running.process.pid, "spawn_main")[0], signal.SIGKILL)
