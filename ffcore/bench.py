@@ -15,6 +15,7 @@ from ffcore import data, labels, memory, train
 from ffcore.config import Experiment, make_experiment
 from ffcore.errors import ConfigError
 from ffcore.network import Block, initial_weights
+from ffcore.products import multiply
 
 WIDTH, BATCH = 1000, 512
 QUIET = 0.85  # share of its largest rate that an undisturbed machine keeps
@@ -212,17 +213,16 @@ def machine_rate(precision: str, inputs: int = 784, seconds: float = 1.5) -> flo
     """Gflop/s that plain matrix products reach at the shapes of a training step, one after the
     other and nothing between them; the best of several spans, as a rate that the machine can reach.
     """
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    images, half = torch.randn(BATCH, inputs).to(kind), torch.randn(BATCH, WIDTH).to(kind)
-    first, later = torch.randn(WIDTH, inputs).to(kind), torch.randn(WIDTH, WIDTH).to(kind)
-    whole, out = torch.randn(2 * BATCH, WIDTH).to(kind), torch.empty(2 * BATCH, WIDTH, dtype=kind)
+    images, half = torch.randn(BATCH, inputs), torch.randn(1, BATCH, WIDTH)
+    first, later = torch.randn(1, WIDTH, inputs), torch.randn(1, WIDTH, WIDTH)
+    whole, out = torch.randn(1, 2 * BATCH, WIDTH), torch.empty(1, 2 * BATCH, WIDTH)
 
     def products() -> None:
-        torch.mm(images, first.T, out=half)
-        torch.mm(half.T, images, out=first)
-        torch.mm(images, first.T, out=half)
-        torch.mm(whole, later.T, out=out)
-        torch.mm(out.T, whole, out=later)
+        for a, b, into in (
+            (images, first.mT, half), (half.mT, images, first), (images, first.mT, half),
+            (whole, later.mT, out), (out.mT, whole, later),
+        ):  # fmt: skip
+            multiply(a, b, into, precision)
 
     best, stop = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < stop:

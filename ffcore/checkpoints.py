@@ -60,9 +60,6 @@ class Checkpoint:
             return None
         for name, target in targets.items():
             target.copy_(tensors[name])
-        for block in blocks:
-            for depth in range(len(block.layers)):
-                block.refresh(depth)
         return dict(about)
 
     def save(

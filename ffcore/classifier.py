@@ -316,12 +316,10 @@ class FFClassifier(base.ClassNamePrefixFeaturesOutMixin, base.ClassifierMixin,
         """Sum over the layers of P(positive) with each class's label: [N, C] float64 on the CPU."""
         e, device = self.experiment_, self._device()
         block = train.restore(e, {k: torch.tensor(w) for k, w in self.weights_.items()}, device)
-        # In float32 a product's rounding depends on the number of its rows.
-        block.number = torch.float64
-        block.factors = [layer[0].double() for layer in block.layers]
+        block.double()  # In float32 a product's rounding depends on the number of its rows.
         rows = labels.image_part(inputs, e.label_embedding, len(self.classes_))
         parts = rows.split(train.EVALUATED)
-        return torch.cat([block.scores(part.to(device))[0].cpu() for part in parts]).double()
+        return torch.cat([block.scores(part.double().to(device))[0].cpu() for part in parts])
 
 
 def _seal(text: str, weights: dict[str, Any]) -> str:

@@ -50,16 +50,11 @@ class Norm:
 
 def _squares(h: Tensor) -> Tensor:
     # One fused pass; h.square().sum() would write a temporary of the size of the layer.
-    return torch.linalg.vector_norm(h, dim=-1, dtype=at_least_float(h)).square()
+    return torch.linalg.vector_norm(h, dim=-1).square()
 
 
 def _magnitudes(h: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(h, ord=1, dim=-1, dtype=at_least_float(h))
-
-
-def at_least_float(h: Tensor) -> torch.dtype:
-    """The number format for sums over h: float32, or float64 where h is."""
-    return torch.promote_types(h.dtype, torch.float32)
+    return torch.linalg.vector_norm(h, ord=1, dim=-1)
 
 
 def _root(total: Tensor) -> Tensor:
@@ -91,12 +86,12 @@ def activate(z: Tensor, activation: str) -> Tensor:
     """Activations of pre-activations z; built-in ones take the place of z.
 
     Args:
-        z: any shape. A plug-in sees no fewer digits than float32 has.
+        z: any shape.
     """
     if activation in ACTIVATIONS:
         return ACTIVATIONS[activation].value(z)
-    h: Tensor = plugins.call("activation", activation, z.to(at_least_float(z)))
-    return h.to(z.dtype)
+    h: Tensor = plugins.call("activation", activation, z)
+    return h
 
 
 def aggregation_scale(aggregation: str, units: int) -> float:
@@ -142,7 +137,7 @@ def goodness(h: Tensor, norm: str, scale: Tensor) -> Tensor:
         [M, B], not negative.
     """
     if norm not in NORMS:
-        found: Tensor = plugins.call("norm", norm, h.to(at_least_float(h)), scale)
+        found: Tensor = plugins.call("norm", norm, h, scale)
         return found
     rule = NORMS[norm]
     return rule.outer(scale * rule.inner(h))
@@ -165,7 +160,7 @@ def goodness_slope(
     rule, nonlinearity = NORMS[norm], ACTIVATIONS[activation]
     coefficient = upstream * rule.outer_slope(value) * scale * rule.factor
     outer = None if nonlinearity.slope is None else nonlinearity.slope(h)
-    slope = rule.inner_slope(h).mul_(coefficient.unsqueeze(-1).to(h.dtype))
+    slope = rule.inner_slope(h).mul_(coefficient.unsqueeze(-1))
     return slope if outer is None else slope.mul_(outer)
 
 
@@ -279,6 +274,6 @@ def normalise(h: Tensor, split: int, normalisation: str = "group") -> Tensor:
     parts = {"group": [h[..., :split], h[..., split:]], "whole": [h], "none": []}[normalisation]
     for part in parts:
         if part.shape[-1]:
-            norms = torch.linalg.vector_norm(part, dim=-1, keepdim=True, dtype=at_least_float(h))
-            part.mul_(norms.add_(CLAMP).reciprocal_().to(h.dtype))
+            norms = torch.linalg.vector_norm(part, dim=-1, keepdim=True)
+            part.mul_(norms.add_(CLAMP).reciprocal_())
     return h

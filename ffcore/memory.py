@@ -22,27 +22,24 @@ def network_bytes(experiment: Experiment, inputs: int, classes: int) -> float:
     Args:
         inputs: columns of the image part of the input.
     """
-    number = 2 if experiment.precision == "bf16" else 4
     label = classes if experiment.label_embedding == "corner" else experiment.label_size
     sizes = [inputs, *experiment.widths]
     layers = [a * b for a, b in zip(sizes, sizes[1:], strict=False)]
     weights = sum(layers) + label * experiment.widths[0]
-    copies = 0 if number == 4 else number * (sum(layers) + max(layers))
     wide, batch = max(experiment.widths), experiment.batch_size
     rooms = 2 * (1 + min(2, len(layers) - 1)) + 1 + 2
     return (
         weights * 12
         + max(layers) * 4
         + label * experiment.widths[0] * 4
-        + copies
-        + (rooms * batch * wide * number)
+        + rooms * batch * wide * 4
         + (8 * 2 * batch * wide * 4 if experiment.plugins else 0)
     )
 
 
 def data_bytes(experiment: Experiment, images: int, inputs: int) -> float:
     """Bytes of ``images`` images as pixels and as the inputs of a network."""
-    return images * inputs * (1 + (2 if experiment.precision == "bf16" else 4))
+    return images * inputs * (1 + 4)
 
 
 def split(

@@ -14,7 +14,7 @@ from math import prod, sqrt
 import torch
 from torch import Tensor
 
-from ffcore import goodness, labels, plugins
+from ffcore import goodness, labels, plugins, products
 from ffcore.config import Experiment
 
 SHARED = ("dataset", "seed", "widths", "batch_size", "learning_rate", "label_embedding",
@@ -48,7 +48,6 @@ class Block:
         self.kind = first
         self.own_probability = first.plugins.get("probability")
         self.by_autograd = bool({"norm", "activation", "probability"} & {*first.plugins})
-        self.number = torch.bfloat16 if first.precision == "bf16" else torch.float32
         self.table = table.to(device)
         self.device = device
         self.groups = [first.groups(width) for width in first.widths]
@@ -69,7 +68,7 @@ class Block:
         image, label = split_weight(stacked[0], first.label_embedding, size)
         self.layers: list[list[Tensor]] = [[image.contiguous(), label.contiguous()]]
         self.layers += [[w.contiguous()] for w in stacked[1:]]
-        self._space: dict[tuple[str, torch.dtype], Tensor] = {}
+        self._space: dict[str, Tensor] = {}
         self._ready()
 
     def step(self, images: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
@@ -82,9 +81,8 @@ class Block:
         Returns:
             [layers, M] losses before each layer's step.
         """
-        images = images.to(self.number)
         chosen = torch.cat([right, wrong])
-        members = torch.nn.functional.one_hot(chosen, len(self.table)).to(self.number)
+        members = torch.nn.functional.one_hot(chosen, len(self.table)).float()
         losses = []
         inputs = images
         for depth in range(len(self.layers)):
@@ -101,7 +99,6 @@ class Block:
             else:
                 self._gradient(self.layers[depth][0], delta, inputs)
             self.optimisers[depth].step()
-            self.refresh(depth)
             if early is not None:
                 inputs = early
             elif not last:
@@ -119,7 +116,7 @@ class Block:
         Returns:
             [M, b, classes].
         """
-        by_image, by_label = self._parts(images.to(self.number))
+        by_image, by_label = self._parts(images)
         columns = []
         for label in range(len(self.table)):
             h = self._activate(by_image + by_label[:, label : label + 1])
@@ -143,7 +140,7 @@ class Block:
         if len(self.experiments) > 1 or len(self.layers) == 1:
             return self.scores(images).argmax(dim=-1)
         count, classes = len(images), len(self.table)
-        by_image, by_label = (part[0] for part in self._parts(images.to(self.number)))
+        by_image, by_label = (part[0] for part in self._parts(images))
         h = self._room("first", 1, count, by_image.shape[-1])
         first = torch.empty(count, classes, device=self.device)
         for label in range(classes):
@@ -170,8 +167,8 @@ class Block:
         Returns:
             [M, b, classes, width].
         """
-        by_image, by_label = self._parts(images.to(self.number))
-        return self._activate(by_image[:, :, None] + by_label[:, None]).float()
+        by_image, by_label = self._parts(images)
+        return self._activate(by_image[:, :, None] + by_label[:, None])
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """A copy on the CPU of one network's tensors: ``patterns`` [classes, size] and
@@ -189,8 +186,13 @@ class Block:
             ours[member] = theirs.to(self.device)
         for depth in range(1, len(self.layers)):
             self.layers[depth][0][member] = weights[f"layer{depth + 1}"].to(self.device)
-        for depth in range(len(self.layers)):
-            self.refresh(depth)
+
+    def double(self) -> None:
+        """Compute in float64 from now on; a block that has been made so no longer trains."""
+        self.kind = self.kind.model_copy(update={"precision": "fp32"})
+        self.layers = [[w.double() for w in layer] for layer in self.layers]
+        self.table = self.table.double()
+        self._space.clear()
 
     def keep(self, members: Sequence[int]) -> None:
         """Drop the other networks; the state of the optimisers goes along."""
@@ -216,34 +218,31 @@ class Block:
         return rules[0] if len(set(rules)) == 1 else _column(rules, self.device)
 
     def _ready(self) -> None:
-        """Optimisers for the layers as they are, and the weights in the products' format."""
+        """Optimisers for the layers as they are."""
         self.optimisers = [
             torch.optim.Adam(layer, lr=self.kind.learning_rate, fused=True) for layer in self.layers
         ]
-        self.factors = [layer[0].to(self.number) for layer in self.layers]
         self._space.clear()
 
-    def refresh(self, depth: int) -> None:
-        """Bring the products' copy of a layer's weights up to date; in fp32 it is no copy."""
-        if self.factors[depth] is not self.layers[depth][0]:
-            self.factors[depth].copy_(self.layers[depth][0])
-
-    def _room(self, name: str, *shape: int, number: torch.dtype | None = None) -> Tensor:
+    def _room(self, name: str, *shape: int) -> Tensor:
         """A tensor to write into, the same memory at every call: fresh memory costs page faults,
         and a fixed set bounds what a block needs."""
-        number = number or self.number
         size = prod(shape)
-        flat = self._space.get((name, number))
+        flat = self._space.get(name)
         if flat is None or len(flat) < size:
-            flat = self._space[name, number] = torch.empty(size, dtype=number, device=self.device)
+            number = self.layers[0][0].dtype
+            flat = self._space[name] = torch.empty(size, dtype=number, device=self.device)
         return flat[:size].view(shape)
+
+    def _multiply(self, a: Tensor, b: Tensor, out: Tensor) -> None:
+        products.multiply(a, b, out, self.kind.precision)
 
     def _parts(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The image's and the labels' share of layer 1: [M, b, width] and [M, classes, width]."""
-        weight = self.factors[0]
+        weight, by_label = self.layers[0]
         by_image = self._room("half", len(weight), len(images), weight.shape[1])
-        _multiply(images, weight.mT, by_image)
-        return by_image, (self.table @ self.layers[0][1].mT).to(self.number)
+        self._multiply(images, weight.mT, by_image)
+        return by_image, self.table @ by_label.mT
 
     def _first(self, images: Tensor, chosen: Tensor) -> Tensor:
         """Pre-activations of layer 1, positives then negatives: [M, 2b, width]."""
@@ -256,10 +255,10 @@ class Block:
 
     def _later(self, inputs: Tensor, depth: int) -> Tensor:
         """Pre-activations of a later layer: [M, b, width] from inputs [M, b, units before]."""
-        weight = self.factors[depth]
+        weight = self.layers[depth][0]
         # Neighbouring layers must not share memory: a step reads one while it writes the other.
         z = self._room(f"later{depth % 2}", *inputs.shape[:2], weight.shape[1])
-        _multiply(inputs, weight.mT, z)
+        self._multiply(inputs, weight.mT, z)
         return z
 
     def _rest(self, h: Tensor) -> Tensor:
@@ -312,10 +311,10 @@ class Block:
     @torch.enable_grad()
     def _derive(self, z: Tensor, depth: int) -> tuple[Tensor, Tensor]:
         """As ``_learn``, from pre-activations z and by autograd."""
-        z = z.detach().to(goodness.at_least_float(z)).requires_grad_()
+        z = z.detach().requires_grad_()
         losses = goodness.loss(self._probability(self._activate(z), depth))
         (delta,) = torch.autograd.grad(losses.sum(), z)
-        return delta.to(self.number), losses.detach()
+        return delta, losses.detach()
 
     def _learn(self, h: Tensor, depth: int) -> tuple[Tensor, Tensor]:
         """∂L/∂z [M, 2b, width], in the place of a layer's activations h, and the losses [M]."""
@@ -343,7 +342,7 @@ class Block:
         """Gradients of layer 1 from ∂L/∂z of positives and negatives and their [2b, classes]
         one-hot labels: both halves saw the same images, so that one product serves them."""
         image, label = self.layers[0]
-        label.grad = (members.mT @ delta).float().mT @ self.table
+        label.grad = (members.mT @ delta).mT @ self.table
         half = len(images)
         both = self._room("half", len(delta), half, delta.shape[-1])
         torch.add(delta[:, :half], delta[:, half:], out=both)
@@ -353,9 +352,7 @@ class Block:
         """Set a weight's gradient δᵀ·inputs: [M, n, d] from delta [M, b, n] and inputs [b, d] or
         [M, b, d]. All layers' gradients take turns in one place."""
         product = self._room("gradient", *weight.shape)
-        _multiply(delta.mT, inputs, product)
-        if self.number != weight.dtype:
-            product = self._room("gradient", *weight.shape, number=weight.dtype).copy_(product)
+        self._multiply(delta.mT, inputs, product)
         weight.grad = product
 
     def _normalise(self, h: Tensor, depth: int) -> Tensor:
@@ -381,14 +378,6 @@ def split_weight(weight: Tensor, embedding: str, size: int) -> tuple[Tensor, Ten
     if embedding == "corner":
         return weight[..., size:], weight[..., :size]
     return weight[..., :-size], weight[..., -size:]
-
-
-def _multiply(a: Tensor, b: Tensor, out: Tensor) -> None:
-    """out = a @ b for [b, d] or [M, b, d] times the same; a batch of one is a plain product."""
-    if len(out) == 1:
-        torch.mm(a.view(a.shape[-2:]), b.view(b.shape[-2:]), out=out[0])
-    else:
-        torch.matmul(a, b, out=out)
 
 
 def _column(values: list[float] | list[bool], device: torch.device) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -128,8 +127,7 @@ def prepare(dataset: data.Dataset, experiment: Experiment, device: torch.device)
     train_labels = dataset.train_labels
 
     def ready(images: Tensor) -> Tensor:
-        inputs = image_inputs(images, experiment, dataset.classes).to(device)
-        return inputs.bfloat16() if experiment.precision == "bf16" else inputs
+        return image_inputs(images, experiment, dataset.classes).to(device)
 
     return Prepared(
         ready(train_images if not len(held) else train_images[learned]),
@@ -221,21 +219,20 @@ def _train_group(
         )
         order = order.to(device)
         totals = [torch.zeros(len(first.widths), len(b.experiments), device=device) for b in blocks]
-        with _matmul_precision(first.precision):
-            started = _now(device)
-            for start in range(0, count, first.batch_size):
-                rows = order[start : start + first.batch_size]
-                images, right = ready.images[rows], ready.labels[rows]
-                for block, total in zip(blocks, totals, strict=True):
-                    losses = block.step(images, right, wrong[start : start + first.batch_size])
-                    total += losses * len(rows)
-            trained = _now(device)
-            tested = [accuracy(b, ready.test_images, ready.test_labels) for b in blocks]
-            held = [
-                accuracy(b, ready.held_images, ready.held_labels) if first.validation else None
-                for b in blocks
-            ]
-            evaluated = _now(device)
+        started = _now(device)
+        for start in range(0, count, first.batch_size):
+            rows = order[start : start + first.batch_size]
+            images, right = ready.images[rows], ready.labels[rows]
+            for block, total in zip(blocks, totals, strict=True):
+                losses = block.step(images, right, wrong[start : start + first.batch_size])
+                total += losses * len(rows)
+        trained = _now(device)
+        tested = [accuracy(b, ready.test_images, ready.test_labels) for b in blocks]
+        held = [
+            accuracy(b, ready.held_images, ready.held_labels) if first.validation else None
+            for b in blocks
+        ]
+        evaluated = _now(device)
         living = sum(len(b.experiments) for b in blocks)
         for block, total, test, valid in zip(blocks, totals, tested, held, strict=True):
             for m, e in enumerate(block.experiments):
@@ -336,13 +333,3 @@ def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
-
-
-@contextmanager
-def _matmul_precision(precision: str) -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

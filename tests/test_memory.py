@@ -10,9 +10,6 @@ def held(block):
     tensors = [w for layer in block.layers for w in layer]
     tensors += [v for o in block.optimisers for s in o.state.values() for v in s.values()]
     tensors += [*block._space.values()]
-    tensors += [
-        f for f, layer in zip(block.factors, block.layers, strict=True) if f is not layer[0]
-    ]
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
