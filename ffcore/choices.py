@@ -63,7 +63,7 @@ def effects(frame: pd.DataFrame, settings: Sequence[str] = tuple(SETTINGS)) -> p
         ``best`` (means in percent); ``difference`` of ``last`` and ``difference_best`` (points);
         ``low``, ``high``: 95 % interval of ``difference``, and ``interval`` what it is over: seeds
         (paired t) or, for one seed, test images (as if the networks erred independently, which
-        makes it too wide); ``published_last_std`` of ten seeds of the base and, where that was
+        makes it too wide); ``band_last_std`` of ten seeds of the base and, where that was
         trained as published, the difference ``in_std``; ``threshold`` in points, BAND published
         std there and POINT elsewhere; ``matters``: YES where the difference exceeds it, NO,
         UNCLEAR or NOT_RUN. A single seed against a published spread is never UNCLEAR.
@@ -84,7 +84,7 @@ def effects(frame: pd.DataFrame, settings: Sequence[str] = tuple(SETTINGS)) -> p
 
 COLUMNS = ["dataset", "configuration", "setting", "choice", "instead_of", "seeds", "epochs",
            "origin", "base_last", "last", "difference", "low", "high", "interval", "base_best",
-           "best", "difference_best", "published_last_std", "in_std", "threshold",
+           "best", "difference_best", "band_last_std", "in_std", "threshold",
            "matters"]  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def _effect(base: pd.DataFrame, part: pd.DataFrame, differing: Sequence[str]) ->
     there = pairs[pairs["last"].notna() & (pairs["epochs_run"] == pairs["epochs_run_base"])]
     gaps = (there["last"] - there["last_base"]).to_numpy(float)
     first = part.iloc[0]
-    std = float(base["published_last_std"].iloc[0])
+    std = float(base["band_last_std"].iloc[0])
     as_published = set(base["verdict"]) <= {published.WITHIN, published.OUTSIDE}
     strict = as_published and not np.isnan(std)
     threshold = published.BAND * std if strict else POINT
@@ -119,7 +119,7 @@ def _effect(base: pd.DataFrame, part: pd.DataFrame, differing: Sequence[str]) ->
         "epochs": there["epochs_run"].max(),
         "origin": ", ".join(dict.fromkeys([*there["origin_base"], *there["origin"]])) or NOT_RUN,
         **means, "difference": gap, "low": low, "high": high, "interval": over,
-        "difference_best": means["best"] - means["base_best"], "published_last_std": std,
+        "difference_best": means["best"] - means["base_best"], "band_last_std": std,
         "in_std": gap / std if strict else np.nan, "threshold": threshold,
         "matters": matters if len(gaps) else NOT_RUN,
     }  # fmt: skip

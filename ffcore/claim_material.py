@@ -23,6 +23,7 @@ class Measured:
         over: what the interval is over, such as ``36 pairs of configurations``.
         published: the same figure of the publication, as text; empty for none.
         apart: how this was not measured under the published conditions; empty where it was.
+        last: the same of accuracies after the last epoch, where this is of the best.
     """
 
     dataset: str
@@ -33,6 +34,7 @@ class Measured:
     over: str
     published: str = ""
     apart: str = ""
+    last: Measured | None = None
 
 
 @dataclass(frozen=True)

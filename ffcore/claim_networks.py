@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,20 +27,29 @@ OTHERS = [f for f in FACTORS if f != "probability"]
 
 
 def accuracy(material: Material, first: str, second: str) -> Iterator[Measured]:
-    """Best accuracy with the second probability minus with the first, paired."""
-    yield from _paired(material.level, contrasts.paired(material.level), first, second)
+    """Accuracy with the second probability minus with the first, paired."""
+    table = contrasts.by_accuracy(material.level)
+
+    def of(kind: str) -> Iterator[Measured]:
+        return _paired(material.level, table[table["accuracy"] == kind], first, second)
+
+    yield from _best_and_last(of)
 
 
 def failing(material: Material, first: str, second: str) -> Iterator[Measured]:
     """Percent of the configurations that never learn: second minus first, paired."""
     frame = material.level
-    columns = {"fails": "best", "published_fails": "published_best"}
-    named = {
-        name: (100.0 * (frame[c] < contrasts.NEVER)).where(frame[c].notna())
-        for name, c in columns.items()
-    }
-    table = contrasts.paired(frame.assign(**named), "fails", "published_fails")
-    yield from _paired(frame, table, first, second)
+
+    def of(kind: str) -> Iterator[Measured]:
+        columns = {"fails": kind, "published_fails": f"published_{kind}"}
+        named = {
+            name: (100.0 * (frame[c] < contrasts.NEVER)).where(frame[c].notna())
+            for name, c in columns.items()
+        }
+        table = contrasts.paired(frame.assign(**named), "fails", "published_fails")
+        return _paired(frame, table, first, second)
+
+    yield from _best_and_last(of)
 
 
 def convergence_area(material: Material, first: str, second: str) -> Iterator[Measured]:
@@ -55,7 +65,10 @@ def within_bands(material: Material) -> Iterator[Measured]:
     judged = table[table["verdict"].isin(verdicts.JUDGED)]
     for dataset, part in judged.groupby("dataset", sort=False):
         hits = int((part["verdict"] == published.WITHIN).sum())
-        yield _share(str(dataset), hits, len(part), int(part["seeds"].min()), "configurations")
+        lacking = int((table["dataset"] == dataset).sum()) - len(part)
+        apart = f"{len(part)} of {len(part) + lacking} configurations" if lacking else ""
+        yield _share(str(dataset), hits, len(part), int(part["seeds"].min()),
+                     f"configurations{_after(part)}", apart)  # fmt: skip
     for dataset, part in table[~table.index.isin(judged.index)].groupby("trained_on", sort=False):
         apart = _apart(material.frame[material.frame["dataset"] == dataset])
         yield Measured(str(dataset), np.nan, np.nan, np.nan, int(part["seeds"].min()),
@@ -63,45 +76,33 @@ def within_bands(material: Material) -> Iterator[Measured]:
 
 
 def order(material: Material) -> Iterator[Measured]:
-    """Rank correlation of best accuracies with Table F3."""
-    for row in contrasts.agreement(material.level).to_dict("records"):
-        part = _there(material.level, row["dataset"])
-        yield Measured(row["dataset"], row["spearman"], row["spearman_low"], row["spearman_high"],
-                       _seeds(part), f"{row['configurations']} configurations", "",
-                       _apart(part))  # fmt: skip
+    """Rank correlation of accuracies with the published ones after as many epochs."""
+    found = contrasts.agreement(material.level)
+
+    def of(kind: str) -> Iterator[Measured]:
+        for row in found[found["accuracy"] == kind].to_dict("records"):
+            part = _there(material.level, row["dataset"])
+            lacking = _lacking(row["configurations"], row["planned"], "configurations")
+            interval = row["spearman_low"], row["spearman_high"]
+            over = f"{row['configurations']} configurations{_after(part)}"
+            yield Measured(row["dataset"], row["spearman"], *interval, _seeds(part), over, "",
+                           _apart(part) or lacking)  # fmt: skip
+
+    yield from _best_and_last(of)
 
 
 def best_norm(material: Material, probability: str, norm: str) -> Iterator[Measured]:
-    """Mean best accuracy with a norm minus that with the best of the others, for one
-    probability."""
-    for dataset in material.level["dataset"].unique():
-        part = _there(material.level, dataset)
-        part = part[part["probability"] == probability]
-        rest = [f for f in OTHERS if f != "norm"]
-        wide = part.pivot_table(["best", "published_best"], rest, "norm")
-        if wide.empty or set(wide["best"]) != set(FACTORS["norm"]):
-            continue
-        wide = wide.dropna()
-        if len(wide) < 2:
-            continue
-        order_ = [norm, *(n for n in FACTORS["norm"] if n != norm)]
-        ours, theirs = (wide[c][order_].to_numpy() for c in ("best", "published_best"))
-        yield _over_configurations(dataset, ours, theirs, _lead, part)
+    """Mean accuracy with a norm minus that with the best of the others, for one probability."""
+    order_ = [norm, *(n for n in FACTORS["norm"] if n != norm)]
+    rest = [f for f in OTHERS if f != "norm"]
+    chosen = material.level[material.level["probability"] == probability]
+    yield from _over_grid(chosen, rest, "norm", order_, _lead)
 
 
 def spread(material: Material, first: str, second: Sequence[str]) -> Iterator[Measured]:
-    """Standard deviation of best accuracy over configurations: mean of several probabilities
-    minus one's."""
-    for dataset in material.level["dataset"].unique():
-        part = _there(material.level, dataset)
-        wide = part.pivot_table(["best", "published_best"], OTHERS, "probability")
-        if wide.empty or not {first, *second} <= set(wide["best"]):
-            continue
-        wide = wide.dropna()
-        if len(wide) < 2:
-            continue
-        ours, theirs = (wide[c][[first, *second]].to_numpy() for c in ("best", "published_best"))
-        yield _over_configurations(dataset, ours, theirs, _wider, part)
+    """Standard deviation of accuracy over configurations: mean of several probabilities minus
+    one's."""
+    yield from _over_grid(material.level, OTHERS, "probability", [first, *second], _wider)
 
 
 def seed_spread(
@@ -110,7 +111,8 @@ def seed_spread(
     """Standard deviation of last accuracy over seeds: mean over the configurations of some
     probabilities minus that of one; over those with ``least`` seeds, where both sides have such."""
     ran = material.frame[~contrasts.in_part(material.frame)].dropna(subset=["last"])
-    groups = ran.groupby(["dataset", "configuration", "probability"], sort=False)["last"]
+    keys = ["dataset", "configuration", "probability", "epochs_run", "epochs"]
+    groups = ran.groupby(keys, sort=False)["last"]
     found = groups.agg(["std", "size"]).reset_index()
     found = found[found["size"] > 1]
     theirs = published.ten_seeds().groupby("probability")["last_std"].mean()
@@ -126,7 +128,7 @@ def seed_spread(
         low, high = intervals.welch(sides[1], sides[0])
         where = _there(material.frame, str(dataset))
         yield Measured(str(dataset), value, low, high, int(part["size"].min()),
-                       f"{len(sides[0])} and {len(sides[1])} configurations",
+                       f"{len(sides[0])} and {len(sides[1])} configurations{_after(part)}",
                        f"{theirs[list(second)].mean() - theirs[first]:+.2f}",
                        _apart(where))  # fmt: skip
 
@@ -205,8 +207,16 @@ def _paired(
         part = part[part["probability"].isin([first, second])]
         theirs = row["published_difference"]
         yield Measured(row["dataset"], row["difference"], row["low"], row["high"], _seeds(part),
-                       f"{row['pairs']} pair{'s' * (row['pairs'] != 1)} of configurations",
-                       "" if np.isnan(theirs) else f"{theirs:+{digits}}", _apart(part))  # fmt: skip
+                       f"{row['pairs']} pair{'s' * (row['pairs'] != 1)} of configurations"
+                       f"{_after(part)}", "" if np.isnan(theirs) else f"{theirs:+{digits}}",
+                       _apart(part) or _lacking(row["pairs"], row["planned"], "pairs"))  # fmt: skip
+
+
+def _best_and_last(of: Callable[[str], Iterator[Measured]]) -> Iterator[Measured]:
+    """What a test says of best accuracies, with what it says of last ones beside it."""
+    last = {one.dataset: one for one in of("last")}
+    for one in of("best"):
+        yield replace(one, last=last.get(one.dataset))
 
 
 def _share(dataset: str, hits: int, of: int, seeds: int, what: str, apart: str = "") -> Measured:
@@ -235,11 +245,22 @@ def _apart(part: pd.DataFrame) -> str:
         first = part.iloc[0]
         return (f"on {first['dataset']}, layers of {first['widths']} units, "
                 f"{first['epochs_run']:.0f} epochs")  # fmt: skip
-    cut = contrasts.in_part(part)
-    if cut.any():
-        run, planned = part.loc[cut, ["epochs_run", "epochs"]].min()
-        return f"after {run:.0f} of {planned:.0f} epochs"
     return ""
+
+
+def _lacking(there: int, planned: int, what: str) -> str:
+    """That a part of a grid cannot speak for the whole."""
+    return f"{there} of {planned} {what}" if there < planned else ""
+
+
+def _after(part: pd.DataFrame) -> str:
+    """After how many epochs some networks were looked at, where that is fewer than planned; theirs
+    were looked at after as many."""
+    cut = part[part["epochs_run"] < part["epochs"]]
+    if cut.empty:
+        return ""
+    run, planned = cut[["epochs_run", "epochs"]].min()
+    return f", after {run:.0f} of {planned:.0f} epochs"
 
 
 def _apart_of(material: Material, keys: pd.Series) -> str:
@@ -250,12 +271,6 @@ def _apart_of(material: Material, keys: pd.Series) -> str:
         e = other[0].planned
         widths = "x".join(map(str, e.widths))
         return f"on {e.dataset}, layers of {widths} units, {e.epochs} epochs"
-    cut = [r for r in found if not r.whole]
-    if cut:
-        epochs = min(r.experiment.epochs for r in cut)
-        return (
-            f"{len(cut)} of {len(found)} networks after {epochs} of {cut[0].planned.epochs} epochs"
-        )
     return ""
 
 
@@ -267,15 +282,32 @@ def _named(frame: pd.DataFrame) -> str:
     return ", ".join(frame["dataset"].unique())
 
 
-def _over_configurations(
-    dataset: str, ours: np.ndarray, theirs: np.ndarray,
-    statistic: Callable[[Any], np.ndarray], part: pd.DataFrame,
-) -> Measured:  # fmt: skip
-    """A statistic of configurations [n, k], ours with its interval and the published one."""
-    return Measured(dataset, float(statistic(ours[None])[0]),
-                    *intervals.bootstrap_interval(ours, statistic), _seeds(part),
-                    f"{len(ours)} configurations", f"{statistic(theirs[None])[0]:+.1f}",
-                    _apart(part))  # fmt: skip
+def _over_grid(
+    frame: pd.DataFrame, rows: Sequence[str], factor: str, columns: Sequence[str],
+    statistic: Callable[[Any], np.ndarray],
+) -> Iterator[Measured]:  # fmt: skip
+    """A statistic of configurations [n, k], one column a level of a factor, with its interval and
+    the published one; for each data set that has two configurations with every level."""
+
+    def of(kind: str) -> Iterator[Measured]:
+        for dataset, part in frame.groupby("dataset", sort=False):
+            values = [kind, f"published_{kind}"]
+            wide = part.pivot_table(values, [*rows], factor, dropna=False)
+            if not {*columns} <= set(wide.get(kind, ())):
+                continue
+            planned, wide = len(wide), wide.dropna()
+            if len(wide) < 2:
+                continue
+            ours, theirs = (wide[c][[*columns]].to_numpy() for c in values)
+            ran = _there(part, str(dataset))
+            yield Measured(
+                str(dataset), float(statistic(ours[None])[0]),
+                *intervals.bootstrap_interval(ours, statistic), _seeds(ran),
+                f"{len(ours)} configurations{_after(ran)}", f"{statistic(theirs[None])[0]:+.1f}",
+                _apart(ran) or _lacking(len(ours), planned, "configurations"),
+            )  # fmt: skip
+
+    yield from _best_and_last(of)
 
 
 def _lead(samples: Any) -> np.ndarray:

@@ -139,7 +139,9 @@ def table(study: Study, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
     Returns:
         ``claim``, ``paper``, ``short``, ``statement``, ``verdict``, ``dataset``, ``value`` with its
         95 % interval ``low`` and ``high``, ``unit``, ``claimed``, ``bound`` (whose it is),
-        ``published``, ``seeds``, ``over`` (what the interval is over), ``needs``, ``because``
+        ``published``, ``with_last`` (the same of accuracies after the last epoch, and the verdict
+        where that is another), ``seeds``, ``over`` (what the interval is over), ``needs``,
+        ``because``
         (of an *underpowered*: what is lacking, and where the interval lies so far), ``evidence``.
     """
     import pandas as pd
@@ -164,13 +166,14 @@ def markdown(found: pd.DataFrame) -> str:
     lines = []
     for paper, part in found.groupby("paper", sort=False):
         lines += ["", f"**{paper}**", "",
-                  "| verdict | claim | measured | claimed | on | seeds | because |",
-                  "|---|---|---|---|---|---|---|"]  # fmt: skip
+                  "| verdict | claim | measured | last epoch | claimed | on | seeds | over | because |",
+                  "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
         for r in part.to_dict("records"):
             bound = "" if r["bound"] == Claim.model_fields["bound_is"].default else r["bound"]
             cells = [f"**{r['verdict']}**", f"[{r['statement']}]({links[r['claim']]})", measured(r),
+                     r["with_last"],
                      f"{r['claimed']} {r['unit']}{f' (bound: {bound})' if bound else ''}",
-                     r["dataset"], str(r["seeds"]), r["because"]]  # fmt: skip
+                     r["dataset"], str(r["seeds"]), r["over"], r["because"]]  # fmt: skip
             lines.append(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in cells)} |")
     return "\n".join(lines)
 
@@ -189,6 +192,9 @@ def plain(found: pd.DataFrame) -> str:
                 f"    {r['verdict']:13} {r['dataset']}: {measured(r)} {r['unit']}, claimed "
                 f"{r['claimed']} ({seeds}{r['over'] or 'nothing'}{because})"
             )
+            if r["with_last"]:
+                lines.append(f"    {'':13} after the last epoch instead of the best: "
+                             f"{r['with_last']}")  # fmt: skip
         lines.append(f"    {'evidence':13} {part['evidence'].iloc[0]}")
     return "\n".join(lines)
 
@@ -227,10 +233,19 @@ def _rows(claim: Claim, material: Any) -> Iterator[dict[str, Any]]:
             "statement": claim.statement,
             "verdict": verdict, "dataset": one.dataset, "value": one.value, "low": one.low,
             "high": one.high, "unit": claim.unit, "claimed": str(claim.holds),
-            "bound": claim.bound_is, "published": one.published, "seeds": one.seeds,
+            "bound": claim.bound_is, "published": one.published,
+            "with_last": _with_last(claim, one, verdict), "seeds": one.seeds,
             "over": one.over, "needs": _needs(claim), "because": _because(claim, one, verdict),
             "evidence": claim.evidence,
         }  # fmt: skip
+
+
+def _with_last(claim: Claim, one: Measured, verdict: str) -> str:
+    if one.last is None:
+        return ""
+    other = judge(claim, one.last)
+    row = {"value": one.last.value, "low": one.last.low, "high": one.last.high}
+    return measured(row) + ("" if other == verdict else f", {other}")
 
 
 def _needs(claim: Claim) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ffcore import contrasts, measures, published
+from ffcore import contrasts, curves, measures, published
 from ffcore.config import FACTORS, levels
 from ffcore.contrasts import NEVER
 from ffcore.rq1 import NOT_RUN
@@ -30,20 +30,22 @@ def networks(frame: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
         ``measures.convergence``, fractions of the epochs that are looked at), ``epochs_90`` and
         ``epochs_95``: epochs, from 1, until 90 and 95 % of the network's own last accuracy were
         first reached; ``learned``: best accuracy of at least NEVER percent; ``published_area`` and
-        ``published_time`` of the counterpart data set, one network each.
+        ``published_time`` of the authors' run on the counterpart data set after as many epochs.
     """
-    curves = levelled(frame, histories).sort_values("epoch").groupby("key")["test_accuracy"]
-    found = {str(key): _measures(values.to_numpy(float)) for key, values in curves}
+    ours = levelled(frame, histories).sort_values("epoch").groupby("key")["test_accuracy"]
+    found = {str(key): _measures(values.to_numpy(float)) for key, values in ours}
     rows = [found.get(key, dict.fromkeys(MEASURES, np.nan)) for key in frame["key"]]
     measured = pd.concat(
         [frame.reset_index(drop=True), pd.DataFrame(rows, columns=list(MEASURES))], axis=1
     )
     measured["learned"] = measured["best"] >= NEVER
-    theirs = published.latent_measures().rename(
-        columns={"convergence_area": "published_area", "convergence_time": "published_time"}
-    )
-    columns = ["dataset", *FACTORS, "published_area", "published_time"]
-    return beside_published(measured, theirs[columns])
+    parts = []
+    for dataset, part in measured.groupby("dataset", sort=False):
+        epochs = part["epochs_run"].max()
+        name = published.counterpart(str(dataset))
+        theirs = curves.convergence(name, 50 if np.isnan(epochs) else int(epochs))
+        parts.append(beside_published(part, theirs))
+    return pd.concat(parts, ignore_index=True)
 
 
 def levelled(frame: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:

@@ -38,12 +38,12 @@ def grid(frame: pd.DataFrame) -> str:
 
 
 def agreement(table: pd.DataFrame) -> str:
-    """A table of ``contrasts.agreement``."""
+    """A table of ``contrasts.agreement``: best, and last after it."""
     if table.empty:
         return _listed(["No configuration has a result and a published figure: none to compare."])
     lines = [
-        f"**{r['dataset']}**: over {r['configurations']} of {r['planned']} configurations ours and "
-        f"Table F3 rank with Spearman ρ = {_number(r['spearman'], '.2f')}"
+        f"**{r['dataset']}**, {r['accuracy']}: over {r['configurations']} of {r['planned']} "
+        f"configurations ours and theirs after {r['epochs_run']:.0f} epochs rank with Spearman ρ = {_number(r['spearman'], '.2f')}"
         f"{_interval(r, 'spearman_low', 'spearman_high', '.2f')} and Kendall τ = "
         f"{_number(r['kendall'], '.2f')}{_interval(r, 'kendall_low', 'kendall_high', '.2f')}; "
         f"{r['within_1']:.0f} % lie within ±1 and {r['within_3']:.0f} % within ±3 percentage "
@@ -202,11 +202,8 @@ def flattery(table: pd.DataFrame) -> str:
             f"{_interval(r, 'low', 'high', '.2f')} above last in the mean ({each}), at most "
             f"{r['largest']:.1f} ({r['largest_in']})."
         )
-        if r["shared"]:
-            text += (
-                f" Over the {r['shared']} configurations with published seeds it is "
-                f"{r['shared_gap']:.2f}, theirs {r['published_gap']:.2f}."
-            )
+        if np.isfinite(r["published_gap"]):
+            text += f" In the authors' runs after as many epochs it is {r['published_gap']:.2f}."
         if np.isfinite(r["selected_gap"]):
             text += (
                 f" Best is {r['selected_gap']:.2f} points"

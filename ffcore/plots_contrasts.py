@@ -45,7 +45,7 @@ def ten_seeds(frame: pd.DataFrame) -> Figure:
         frame: of ``rq1.accuracy``; a point a network. Open marks are shipped results, faint ones
             were cut short.
     """
-    banded = frame.dropna(subset=["published_last"])
+    banded = frame.dropna(subset=["band_last"])
     if banded.empty:
         return nothing("ten seeds of these configurations", "nothing published")
     datasets = with_results(banded)
@@ -157,12 +157,12 @@ def selection(frame: pd.DataFrame, table: pd.DataFrame) -> Figure:
 
 def _seeds(axes: Any, part: pd.DataFrame, dataset: str) -> None:
     """Both panels of a data set: accuracies, and differences from the published mean."""
-    bands = part.drop_duplicates("configuration").sort_values("published_last")
+    bands = part.drop_duplicates("configuration").sort_values("band_last")
     rows = {c: i for i, c in enumerate(bands["configuration"])}
     ran = part[part["origin"] != NOT_RUN]
     for axis, relative in zip(axes, (False, True), strict=True):
         for r in bands.to_dict("records"):
-            middle, std = r["published_last"], r["published_last_std"]
+            middle, std = r["band_last"], r["band_last_std"]
             middle, half = (0.0, BAND) if relative else (middle, BAND * std)
             y = rows[r["configuration"]]
             axis.barh(y, 2 * half, 0.8, middle - half, color="0.87", zorder=1)
@@ -170,7 +170,7 @@ def _seeds(axes: Any, part: pd.DataFrame, dataset: str) -> None:
         for (probability, origin, short), same in ran.groupby(
             ["probability", "origin", in_part(ran)]
         ):
-            z = (same["last"] - same["published_last"]) / same["published_last_std"]
+            z = (same["last"] - same["band_last"]) / same["band_last_std"]
             axis.plot(z if relative else same["last"], same["configuration"].map(rows), "o", ms=5,
                       mew=1, zorder=3, alpha=FAINT if short else 0.9,
                       **origin_look(str(origin), PROBABILITY[str(probability)]))  # fmt: skip
@@ -184,9 +184,9 @@ def _seeds(axes: Any, part: pd.DataFrame, dataset: str) -> None:
         text.set_color(PROBABILITY[probability])
     axes[0].tick_params(axis="y", length=0)
     axes[1].tick_params(axis="y", length=0)
-    lowest = min([*ran["last"], *bands["published_last"]])
+    lowest = min([*ran["last"], *bands["band_last"]])
     axes[0].set_xlim(max(-1, lowest - 6), 101)
-    z = (ran["last"] - ran["published_last"]) / ran["published_last_std"]
+    z = (ran["last"] - ran["band_last"]) / ran["band_last_std"]
     far = 1.08 * max([BAND + 1, *z.abs()])
     axes[1].set_xlim(-far, far)
     beside = "" if dataset in DATASETS else " beside MNIST"
@@ -231,5 +231,5 @@ def _flattered(axis: Axes, table: pd.DataFrame, kinds: list[str]) -> None:
         if np.isfinite(r["low"]):
             axis.plot([x, x], [r["low"], r["high"]], color="black", lw=1.3, zorder=3)
         axis.plot(x, r["gap"], "_", ms=10, mew=1.8, color="black", zorder=3)
-        if r["shared"]:
+        if np.isfinite(r["published_gap"]):
             axis.plot(x + 0.16, r["published_gap"], "D", mfc="white", ms=5, color="black", zorder=3)

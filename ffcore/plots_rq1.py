@@ -112,7 +112,7 @@ def against_published(frame: pd.DataFrame) -> Figure:
     for axis in axes.flat[len(datasets) :]:
         axis.set_axis_off()
     for axis in axes[-1]:
-        axis.set_xlabel("published best test accuracy (%), Table F3")
+        axis.set_xlabel("published best test accuracy (%) after as many epochs")
     for axis in axes[:, 0]:
         axis.set_ylabel("our best test accuracy (%)")
     handles = [mark(named(p), colour=c, ms=5) for p, c in PROBABILITY.items()]

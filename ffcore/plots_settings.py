@@ -172,7 +172,7 @@ def choice_effects(found: pd.DataFrame) -> Figure:
         note = _scale(axis, known)
         grey = f"grey: ±{half:.2f}"
         if part["in_std"].notna().any():
-            grey += f", {half / part['published_last_std'].iloc[0]:.0f} published std"
+            grey += f", {half / part['band_last_std'].iloc[0]:.0f} published std"
         axis.set_xlabel(f"change of last accuracy\n(points{note})\n{grey}", fontsize=8)
         axis.grid(axis="y", color="0.94")
         axis.set_axisbelow(True)

@@ -24,11 +24,12 @@ def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFra
 
     ``origin`` is ``own``, ``shipped`` or ``not run``; ``epochs`` are planned and ``epochs_run``
     trained, in ``precision``. ``best``, ``last`` and ``selected`` are test accuracies in percent,
-    NaN where there is none. Of the counterpart data set: ``published_best`` (Table F3, one seed)
-    and ``difference`` (best − published_best) in percentage points, and the mean and sample
-    standard deviation of ten seeds where the authors' logs have them, ``published_last`` ±
-    ``published_last_std`` and ``published_best_mean`` ± ``published_best_std``. ``verdict`` is on
-    ``last`` against that band, or on ``best`` where a single seed was published.
+    NaN where there is none. Of the counterpart data set, after as many epochs as ours:
+    ``published_best`` and ``published_last`` (one seed; after 50 epochs the best is Table F3's) and
+    ``difference`` (best − published_best) in percentage points, and the mean and sample standard
+    deviation of ten seeds where the authors' logs have them, ``band_last`` ± ``band_last_std`` and
+    ``band_best`` ± ``band_best_std``. ``verdict`` is on ``last`` against that band, or on ``best``
+    where a single seed was published.
 
     Args:
         part: of the profile.
@@ -47,18 +48,25 @@ def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFra
         [_row(p, r, limits.get(p.dataset)) for p, r in zip(planned, found, strict=True)]
     )
     frame["comparable"] = [r is not None and as_published(r.planned) for r in found]
-    frame = beside_published(frame, published.best_accuracy())
-    named = {"last_mean": "published_last", "last_std": "published_last_std",
-             "best_mean": "published_best_mean", "best_std": "published_best_std"}  # fmt: skip
-    frame = beside_published(frame, published.ten_seeds().rename(columns=named))
+    frame = _at_equal_epochs(frame)
     frame["difference"] = frame["best"] - frame["published_best"]
-    comparable = frame.pop("comparable")  # by row: what is put beside also puts data sets together
-    cut = contrasts.in_part(frame)
-    frame["verdict"] = [
-        published.IN_PART if ours and short else _verdict(row, ours)
-        for row, ours, short in zip(frame.to_dict("records"), comparable, cut, strict=True)
-    ]
-    return frame
+    rows = frame.to_dict("records")
+    frame["verdict"] = [_verdict(row, row["comparable"]) for row in rows]
+    return frame.drop(columns="comparable")
+
+
+def _at_equal_epochs(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the published accuracies after as many epochs; after all of theirs where ours
+    stopped early, or was not run."""
+    named = {"last_mean": "band_last", "last_std": "band_last_std",
+             "best_mean": "band_best", "best_std": "band_best_std"}  # fmt: skip
+    limits = frame["epochs_run"].where(~frame["stopped"].astype(bool)).fillna(0).astype(int)
+    parts = []
+    for limit, part in frame.assign(place=range(len(frame))).groupby(limits):
+        seeds = published.ten_seeds(limit or None).drop(columns="seeds").rename(columns=named)
+        beside = beside_published(part, published.best_accuracy(limit or None))
+        parts.append(beside_published(beside, seeds))
+    return pd.concat(parts).sort_values("place", ignore_index=True).drop(columns="place")
 
 
 def histories(study: Study, part: str = "rq1") -> pd.DataFrame:
@@ -82,7 +90,7 @@ def precisions(study: Study, part: str = "rq1") -> pd.DataFrame:
     Returns:
         ``dataset``, ``configuration``, ``seed``, ``precision`` (the other format), ``epochs``;
         ``last_fp32``, ``last`` and ``difference`` (other − fp32), ``best_fp32`` and ``best`` in
-        percent; ``published_last_std`` over ten seeds, NaN where there is none.
+        percent; ``band_last_std`` over ten seeds, NaN where there is none.
     """
     rows = []
     for e in study.profile.networks(part):
@@ -100,10 +108,11 @@ def precisions(study: Study, part: str = "rq1") -> pd.DataFrame:
                     row[name] = 100 * ours.summary[name]
                 rows.append({**row, "difference": row["last"] - row["last_fp32"]})
     columns = ["dataset", "configuration", "seed", "precision", "epochs", "last_fp32", "last",
-               "difference", "best_fp32", "best", "published_last_std"]  # fmt: skip
+               "difference", "best_fp32", "best", "band_last_std"]  # fmt: skip
     if not rows:
         return pd.DataFrame(columns=columns)
-    seeds = published.ten_seeds().rename(columns={"last_std": "published_last_std"})
+    seeds = published.ten_seeds()[["dataset", *FACTORS, "last_std"]]
+    seeds = seeds.rename(columns={"last_std": "band_last_std"})
     return beside_published(pd.DataFrame(rows), seeds)[columns]
 
 
@@ -190,9 +199,9 @@ def _common_epochs(found: Sequence[Record | None]) -> dict[str, int]:
 def _verdict(row: dict[str, Any], comparable: bool) -> str:
     if row["origin"] == NOT_RUN:
         return published.NOT_RUN
-    if np.isnan(row["published_last"]):
+    if np.isnan(row["band_last"]):
         return published.verdict(row["best"], row["published_best"], None, comparable)
-    band = row["published_last"], row["published_last_std"]
+    band = row["band_last"], row["band_last_std"]
     return published.verdict(row["last"], *band, comparable)
 
 

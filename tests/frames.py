@@ -19,8 +19,8 @@ def network(configuration, best, dataset="mnist", seed=0, **changes):
         "dataset": dataset, "seed": seed, **factors, "origin": "own" if ran else "not run",
         "precision": "fp32", "epochs": 50, "epochs_run": 50.0 if ran else NAN, "stopped": False,
         "best": best, "last": best - 1, "selected": NAN, "published_best": NAN,
-        "published_best_mean": NAN, "published_best_std": NAN, "published_last": NAN,
-        "published_last_std": NAN, "verdict": published.ONE_SEED if ran else published.NOT_RUN,
+        "band_best": NAN, "band_best_std": NAN, "band_last": NAN,
+        "band_last_std": NAN, "verdict": published.ONE_SEED if ran else published.NOT_RUN,
         "widths": "1000x1000",
     }  # fmt: skip
     return {**row, **changes}
@@ -47,9 +47,9 @@ def whole_grid(dataset="mnist", seed=0, shift=0.0, **changes):
         row = network("-".join(factors), best + shift, dataset, seed, published_best=best)
         if (dataset, *factors) in bands.index:
             band = bands.loc[(dataset, *factors)]
-            row |= {"published_best_mean": band["best_mean"],
-                    "published_best_std": band["best_std"],
-                    "published_last": band["last_mean"],
-                    "published_last_std": band["last_std"]}  # fmt: skip
+            row |= {"band_best": band["best_mean"],
+                    "band_best_std": band["best_std"],
+                    "band_last": band["last_mean"],
+                    "band_last_std": band["last_std"]}  # fmt: skip
         rows.append({**row, **changes})
     return rows

@@ -10,7 +10,7 @@ from ffcore.study import Study, read_profile
 BASE = dict(dataset="mnist", configuration="l2-sum-none-relu-sigmoid", norm="l2", aggregation="sum",
             inhibition="none", activation="relu", probability="sigmoid", label_embedding="appended",
             negatives="wrong", theta=2.0, epochs=50, epochs_run=50, origin="own", stopped=False,
-            published_last_std=0.1, verdict=published.WITHIN)  # fmt: skip
+            band_last_std=0.1, verdict=published.WITHIN)  # fmt: skip
 
 
 def row(last, best=None, seed=0, **changes):
@@ -134,7 +134,7 @@ def test_every_planned_choice_differs_from_its_base_in_one_setting(name):
     frame = pd.DataFrame(
         [{**e.model_dump(), "widths": str(e.widths), "configuration": e.configuration, "last": 90.0,
           "best": 90.0, "epochs_run": e.epochs, "origin": "own", "verdict": published.WITHIN,
-          "published_last_std": np.nan} for e in planned]
+          "band_last_std": np.nan} for e in planned]
     )  # fmt: skip
     found = choices.effects(frame, choices.varied(profile))
     bases = sum(len(p.combinations) * len(p.datasets) * len(p.seeds) for p in profile.choices)

@@ -130,7 +130,7 @@ def test_a_grid_cut_short_is_underpowered_and_says_after_how_many_epochs():
 
 
 def test_the_bands_count_configurations_and_their_wilson_interval():
-    rows = [r | {"last": r["published_last"]} for r in whole_grid()]
+    rows = [r | {"last": r["band_last"]} for r in whole_grid()]
     measured = one("within_bands", material(frame(*rows)))
     assert measured.value == 100 and measured.over == "18 configurations"
     assert 80 < measured.low < 90 and measured.high == pytest.approx(100)

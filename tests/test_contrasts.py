@@ -126,10 +126,10 @@ def test_seeds_that_do_not_differ_give_no_test_and_one_seed_no_row():
 
 def test_flattery_is_best_minus_last_by_configuration():
     rows = [
-        network("l2-sum-none-relu-sigmoid", 90.0, last=88.0, published_best_mean=98.3,
-                published_last=98.2),
-        network("l2-sum-none-relu-sigmoid", 90.0, seed=1, last=90.0, published_best_mean=98.3,
-                published_last=98.2),
+        network("l2-sum-none-relu-sigmoid", 90.0, last=88.0, band_best=98.3,
+                band_last=98.2),
+        network("l2-sum-none-relu-sigmoid", 90.0, seed=1, last=90.0, band_best=98.3,
+                band_last=98.2),
         network("l1-sum-none-relu-sigmoid", 50.0, last=45.0, selected=48.0),
         network("l1-sum-none-relu-symmetric", 50.0, last=50.0, epochs_run=5),
         network("l1-sum-none-tanh-symmetric", NAN),

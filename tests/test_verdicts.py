@@ -106,7 +106,7 @@ def test_counts_add_up():
 
 def test_summary_counts_and_lists_the_misses():
     grid = frame(*whole_grid())
-    grid["last"] = grid["published_last"]
+    grid["last"] = grid["band_last"]
     grid.loc[grid["configuration"] == NAME, "last"] = 98.183 - 10 * 0.078
     text = verdicts.summary(verdicts.ten_seeds(grid))
     assert "17 of 18 configurations" in text and "(94 %); ours has 1 seed." in text
@@ -143,7 +143,7 @@ def test_a_verdict_belongs_to_its_own_network_whatever_the_order_of_data_sets(tm
     frame = rq1.accuracy(Study("paper", results=tmp_path))
     run = frame[(frame["origin"] != published.NOT_RUN) & (frame["epochs_run"] == frame["epochs"])]
     assert set(run["dataset"]) == {"mnist", "fashion-mnist"}
-    banded = run["published_last"].notna()
+    banded = run["band_last"].notna()
     assert set(run.loc[banded, "verdict"]) <= {published.WITHIN, published.OUTSIDE}
     assert set(run.loc[~banded, "verdict"]) == {published.ONE_SEED}
     assert (frame.loc[frame["origin"] == published.NOT_RUN, "verdict"] == published.NOT_RUN).all()
