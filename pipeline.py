@@ -505,12 +505,12 @@ def bench(
     start of commands with 5,000 runs in the store; what a cluster costs, and a model of what it
     brings (with the extra `cluster`)."""
     from ffcore import bench as benchmark
-    from ffcore import cluster_bench, data, latent_bench, sparsity_bench, start_bench
+    from ffcore import cluster_bench, datasets, latent_bench, sparsity_bench, start_bench
     from ffcore.digests import package_versions
     from ffcore.workers import hardware
 
     parts = {
-        "training": ("bench.csv", lambda: benchmark.measure(data.load(dataset), say, steps)),
+        "training": ("bench.csv", lambda: benchmark.measure(datasets.load(dataset), say, steps)),
         "latents": ("bench_latents.csv", lambda: latent_bench.measure(dataset, say, root=ROOT)),
         "sparsity": ("bench_sparsity.csv", lambda: sparsity_bench.measure(dataset, say)),
         "start": ("bench_start.csv", lambda: start_bench.measure(ROOT, say)),
@@ -654,11 +654,11 @@ def check(
 ) -> None:
     """Which data sets are there and intact, and how your own are read; fails if a named one is
     not."""
-    from ffcore import data, sources
+    from ffcore import datasets, sources
 
     failed = False
-    for name in map(sources.resolve, names or data.NAMES):
-        found = data.check(name)
+    for name in map(sources.resolve, names or datasets.NAMES):
+        found = datasets.check(name)
         print(f"{name:14} {found.state:8} {found.detail}")
         failed |= found.state == "damaged" or (bool(names) and found.state != "ok")
     if failed:
@@ -671,11 +671,11 @@ def fetch(
     dry_run: DryRun = False,
 ) -> None:
     """Download data sets, every file checked."""
-    from ffcore import data, sources
+    from ffcore import datasets, sources
 
     for name in names:
-        if name not in data.NAMES:
-            raise unknown("data set", name, data.NAMES)
+        if name not in datasets.NAMES:
+            raise unknown("data set", name, datasets.NAMES)
     if dry_run:
         for name in names:
             for file, place in sources.locate(name).items():
@@ -685,8 +685,8 @@ def fetch(
                 print(f"{name}: {file.name}: {where}")
         return
     for name in names:
-        data.fetch(name, progress=say)
-        print(f"{name}: {data.check(name).detail}")
+        datasets.fetch(name, progress=say)
+        print(f"{name}: {datasets.check(name).detail}")
 
 
 def _planned(steps: list[Step]) -> None:

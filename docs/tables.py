@@ -63,8 +63,10 @@ def rows(head: str, lines: list[list[str]]) -> str:
     columns = [c.strip() for c in head.split("|")]
     cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     table = [columns, ["---"] * len(columns), *cells]
-    return "\n".join(f"| {' | '.join(line)} |" for line in table).replace("| --- ", "|---").replace(
-        "|--- |", "|---|"
+    return (
+        "\n".join(f"| {' | '.join(line)} |" for line in table)
+        .replace("| --- ", "|---")
+        .replace("|--- |", "|---|")
     )
 
 
@@ -106,17 +108,22 @@ def ten_seeds(m: Material) -> str:
     return f"{verdicts.summary(table)}\n\n{verdicts.markdown(table)}"
 
 
+def grid(m: Material) -> str:
+    return f"{findings.grid(m.level)}\n{findings.agreement(contrasts.agreement(m.level))}"
+
+
 def comparisons(m: Material) -> str:
     table = contrasts.by_accuracy(m.level)
     lines = []
-    for r in table[(table["pairs"] > 2) & table["accuracy"].isin(["best", "last"])].to_dict("records"):
+    shown = table[(table["pairs"] > 2) & (table["accuracy"] != "selected")]
+    for r in shown.to_dict("records"):
         ours = f"{r['difference']:+.1f} [{r['low']:.1f}, {r['high']:.1f}]"
         lines.append([r["dataset"], f"{findings.RULES[r['second']]} − {findings.RULES[r['first']]}",
                       r["accuracy"], ours, f"{r['published_difference']:+.1f}",
                       f"{r['pairs']} of {r['planned']}", f"{r['epochs_run']:.0f}",
                       r["same_direction"]])  # fmt: skip
-    return rows("data | difference | accuracy | ours (points) | theirs after as many epochs | pairs "
-                "| epochs | same direction", lines)  # fmt: skip
+    return rows("data | difference | accuracy | ours (points) | theirs after as many epochs "
+                "| pairs | epochs | same direction", lines)  # fmt: skip
 
 
 def ledger_rows(m: Material) -> str:
@@ -140,7 +147,8 @@ def ledger_counts(m: Material) -> str:
     found = m.ledger
     words = Counter(map(plain, found.to_dict("records")))
     said = ", ".join(f"{words[w]} {w}" for w in ("replicated", "partly", "failed", "open"))
-    return f"The tables below have {len(found)} rows: {claims.counts(found)}. In plain words: {said}."
+    counted = f"The tables below have {len(found)} rows: {claims.counts(found)}."
+    return f"{counted} In plain words: {said}."
 
 
 def quoted(_: Material) -> str:
@@ -159,8 +167,8 @@ def formats(m: Material) -> str:
     count = Counter(e.experiment.precision for e in m.networks)
     text = ", ".join(f"{count[p]} in {p}" for p in ("fp32", "tf32", "bf16") if count[p])
     return (
-        f"{len(m.networks)} networks and {len(m.study.sparsity_runs)} sparsity runs are shipped; of "
-        f"the networks {text}. Those in bf16 are of the old rounding, see the erratum."
+        f"{len(m.networks)} networks and {len(m.study.sparsity_runs)} sparsity runs are shipped; "
+        f"of the networks {text}. Those in bf16 are of the old rounding, see the erratum."
     )
 
 
@@ -212,10 +220,10 @@ def theory(m: Material) -> str:
 
 def latents(m: Material) -> str:
     found = m.structures
-    parts = [structure_words.markdown(rq2.rank_agreement(rq2.latent_measures(m.study))),
-             f"{rq2.agreement_rate(found)} {structure_words.agreement(structures.agreement(found))} "
-             f"{structure_words.disagreements(found)}"]  # fmt: skip
-    return "\n\n".join(parts)
+    table = structure_words.markdown(rq2.rank_agreement(rq2.latent_measures(m.study)))
+    said = [rq2.agreement_rate(found), structure_words.agreement(structures.agreement(found)),
+            structure_words.disagreements(found)]  # fmt: skip
+    return f"{table}\n\n{' '.join(said)}"
 
 
 def speeds(part: str) -> Callable[[Material], str]:
@@ -250,7 +258,7 @@ def headlines(m: Material) -> str:
 BLOCKS: dict[str, Callable[[Material], str]] = {
     "findings": headlines,
     "ten seeds": ten_seeds,
-    "grid": lambda m: f"{findings.grid(m.level)}\n{findings.agreement(contrasts.agreement(m.level))}",
+    "grid": grid,
     "comparisons": comparisons,
     "curves": lambda m: curves.summary(m.paths),
     "collapses": lambda m: curves.collapses(m.paths),

@@ -166,8 +166,8 @@ def markdown(found: pd.DataFrame) -> str:
     lines = []
     for paper, part in found.groupby("paper", sort=False):
         lines += ["", f"**{paper}**", "",
-                  "| verdict | claim | measured | last epoch | claimed | on | seeds | over | because |",
-                  "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+                  "| verdict | claim | measured | last epoch | claimed | on | seeds | over "
+                  "| because |", "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
         for r in part.to_dict("records"):
             bound = "" if r["bound"] == Claim.model_fields["bound_is"].default else r["bound"]
             cells = [f"**{r['verdict']}**", f"[{r['statement']}]({links[r['claim']]})", measured(r),

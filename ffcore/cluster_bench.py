@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ffcore import cluster, data, parcels, train, workers
+from ffcore import cluster, datasets, parcels, train, workers
 from ffcore.bench import Row
 from ffcore.config import Experiment, make_experiment
 from ffcore.errors import ConfigError
@@ -142,7 +142,7 @@ def _trained(e: Experiment) -> tuple[workers.Outcome, float]:
     """A network after two epochs, and the seconds that an epoch takes on one core."""
     short = e.model_copy(update={"epochs": 2})
     before = train.torch.get_num_threads()
-    data.load(e.dataset)
+    datasets.load(e.dataset)
     began = time.perf_counter()
     (outcome,) = workers.perform(workers.Task((short,)), lambda note: None)
     spent = time.perf_counter() - began

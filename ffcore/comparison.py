@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ffcore import sealed
 from ffcore.store import Run
 from ffcore.workers import Outcome
 
@@ -48,7 +49,10 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     found = []
     for topic in CIRCUMSTANCES:
         old, new = then.get(topic), now.get(topic)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
+        if topic == "code":
+            if lacking := sealed.lacking(old, new or []):
+                found.append(f"other code: {', '.join(lacking)}")
+        elif isinstance(old, Mapping) and isinstance(new, Mapping):
             names = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
             if topic == "packages":
                 found += [f"{k} {old.get(k)} → {new.get(k)}" for k in names]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ffcore import data, labels, sparsity
+from ffcore import data, datasets, labels, sparsity
 from ffcore.errors import StoreError
 from ffcore.intervals import t_interval
 from ffcore.measures import sample_rows
@@ -153,7 +153,7 @@ def finite_width(study: Study, dataset: str) -> pd.DataFrame:
                          "corner", torch.eye(whole.classes))  # fmt: skip
         return pd.DataFrame(_errors(x.double()))
 
-    inputs = {"dataset": dataset, "data": data.fingerprint(dataset)}
+    inputs = {"dataset": dataset, "data": datasets.fingerprint(dataset)}
     return study.cached("finite-width", inputs, compute)
 
 

@@ -227,9 +227,10 @@ def agreement(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row an ``accuracy``, best or last, and data set that has results: ``configurations``
-        (averaged over their seeds) of ``planned``, ``epochs_run``, ``spearman`` and ``kendall`` (τ-b) with 95 % bootstrap intervals over
-        configurations (``…_low``, ``…_high``), ``mean_difference`` (percentage points), and
-        ``within_1`` and ``within_3``: percent of configurations within ±1 and ±3 points.
+        (averaged over their seeds) of ``planned``, ``epochs_run``, ``spearman`` and ``kendall``
+        (τ-b) with 95 % bootstrap intervals over configurations (``…_low``, ``…_high``),
+        ``mean_difference`` (percentage points), and ``within_1`` and ``within_3``: percent of
+        configurations within ±1 and ±3 points.
     """
     rows = []
     for kind, (dataset, part) in product(("best", "last"), frame.groupby("dataset", sort=False)):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ffcore import contrasts, curves, measures, published
-from ffcore.config import FACTORS, levels
+from ffcore.config import levels
 from ffcore.contrasts import NEVER
 from ffcore.rq1 import NOT_RUN
 from ffcore.study import beside_published

@@ -43,7 +43,9 @@ def agreement(table: pd.DataFrame) -> str:
         return _listed(["No configuration has a result and a published figure: none to compare."])
     lines = [
         f"**{r['dataset']}**, {r['accuracy']}: over {r['configurations']} of {r['planned']} "
-        f"configurations ours and theirs after {r['epochs_run']:.0f} epochs rank with Spearman ρ = {_number(r['spearman'], '.2f')}"
+        f"configurations "
+        f"ours and theirs after {r['epochs_run']:.0f} epochs rank with Spearman ρ = "
+        f"{_number(r['spearman'], '.2f')}"
         f"{_interval(r, 'spearman_low', 'spearman_high', '.2f')} and Kendall τ = "
         f"{_number(r['kendall'], '.2f')}{_interval(r, 'kendall_low', 'kendall_high', '.2f')}; "
         f"{r['within_1']:.0f} % lie within ±1 and {r['within_3']:.0f} % within ±3 percentage "

@@ -15,8 +15,8 @@ import zlib
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from ffcore.data import fifths
 from ffcore.sources import Fault, Source
-from ffcore.splits import fifths
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from ffcore import data, sparsity
+from ffcore.datasets import fingerprint
 from ffcore.influence import influence, simplex
 from ffcore.measures import sample_rows
 from ffcore.study import Study
@@ -166,5 +167,5 @@ def _influence(study: Study, name: str, scale: str) -> pd.DataFrame:
                               "margin": found.margin.numpy()})  # fmt: skip
         return pd.concat([pairs, data_], ignore_index=True)
 
-    inputs = {"dataset": name, "scale": scale, "data": data.fingerprint(name)}
+    inputs = {"dataset": name, "scale": scale, "data": fingerprint(name)}
     return study.cached("influence", inputs, compute)

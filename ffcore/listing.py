@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args, get_origin
 
-from ffcore import plugins, sources, workers
+from ffcore import origin, plugins, sealed, sources
 from ffcore.config import (
     FACTORS,
     KINDS,
@@ -132,12 +132,21 @@ def _compared(entry: Entry, today: dict[Any, Any], code: Any) -> tuple[str, str]
         own = experiment.plugins if isinstance(experiment, Experiment) else {}
         asked = (entry.kind, experiment.dataset, repr(own))
         if asked not in today:
-            now = workers.expected(experiment, code)
-            today[asked] = {topic: digest(now[topic]) for topic in ORIGIN if topic in now}
+            now = origin.expected(experiment, code)
+            today[asked] = now, {topic: digest(now[topic]) for topic in ORIGIN if topic in now}
     except (ConfigError, DataError) as error:
         return FOREIGN, str(error)
-    then, now = entry.origin, today[asked]
+    then, (expected, now) = entry.origin, today[asked]
     other = [topic for topic in now if then.get(topic) != now[topic]]
+    if "code" in other:
+        # The same definitions may be recorded in another form, or with more beside them.
+        pair = (then.get("code"), now["code"])
+        if pair not in today:
+            today[pair] = sealed.lacking(
+                sealed.read(entry.folder)["provenance"].get("code"), expected["code"]
+            )
+        if not today[pair]:
+            other.remove("code")
     return (OUTDATED, f"{' and '.join(other)} changed") if other else (STORED, "")
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ffcore.data import FIFTH, fifths
 from ffcore.own_images import refuse, shown
-from ffcore.splits import FIFTH, fifths
 
 if TYPE_CHECKING:
     import numpy as np

@@ -76,12 +76,12 @@ def require_data(pending: Sequence[AnyExperiment], data_folder: str | None) -> N
         ConfigError: an image has too few pixels for the label that is to be written over them.
         DataError: a data set is missing and cannot be downloaded.
     """
-    from ffcore import data
+    from ffcore import datasets
 
     names = sorted({e.dataset for e in pending})
     for name in names:
         try:
-            data.load(name, data_folder, progress=say)
+            datasets.load(name, data_folder, progress=say)
         except DataError as error:
             others = ", ".join(n for n in names if n != name)
             hint = f"; to train a part of the profile name it, --dataset with one of {others}"

@@ -44,7 +44,8 @@ def source(group: str) -> str:
 
 
 def table_f3() -> pd.DataFrame:
-    """Table F3 as it is printed: 432 rows of data set, the five factors and ``printed``, percent."""
+    """Table F3 as it is printed: 432 rows of data set, the five factors and ``printed`` in
+    percent."""
     return _table("best_accuracy").melt(
         id_vars=["dataset", "norm", "aggregation", "inhibition", "probability"],
         var_name="activation",

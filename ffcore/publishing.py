@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ffcore import data, digests, reports, workers
+from ffcore import datasets, digests, reports, workers
 from ffcore.console import say
 from ffcore.stages import EXPLORED, EXPLORER, Pipeline
 
@@ -13,12 +13,12 @@ from ffcore.stages import EXPLORED, EXPLORER, Pipeline
 def publish(pipeline: Pipeline, names: Sequence[str]) -> Path:
     """Publish the executed notebooks of these reports as one version; returns its folder."""
     runs = pipeline.store.usable(pipeline.experiments)
-    datasets = sorted({e.dataset for e in pipeline.experiments})
+    names_of_data = sorted({e.dataset for e in pipeline.experiments})
     complete = set(names) == set(pipeline.notebooks)
     command = "all" if complete else " ".join(["report", *names])
     inputs = {
         "reports": {name: pipeline.inputs(name) for name in names},
-        "data": {d: data.fingerprint(d) for d in datasets},
+        "data": {d: datasets.fingerprint(d) for d in names_of_data},
     }
     pages = {"Latent explorer": pipeline.made(EXPLORER)} if EXPLORED in names else {}
     inputs["pages"] = {EXPLORER: pipeline.inputs(EXPLORER)} if pages else {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -105,3 +105,16 @@ def _is_file(value: Any) -> bool:
         and value["bytes"] >= 0
         and _is_text(value.get("sha256"))
     )
+
+
+def lacking(then: Any, now: Iterable[str]) -> list[str]:
+    """Names of the definitions of today that a run's recorded code does not have.
+
+    Args:
+        then: the record's list, or the table by module and definition of older records.
+    """
+    if isinstance(then, Mapping):
+        then = [f"{name} {digest}" for part in then.values() if isinstance(part, Mapping)
+                for name, digest in part.items()]  # fmt: skip
+    had = {*then} if isinstance(then, list) else set()
+    return [entry.partition(" ")[0] for entry in now if entry not in had]

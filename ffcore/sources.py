@@ -18,8 +18,8 @@ from math import prod
 from pathlib import Path
 
 from ffcore import own_data
+from ffcore.data import FIFTH
 from ffcore.errors import unknown
-from ffcore.splits import FIFTH
 
 SYSTEM_FOLDERS = {"fashion-mnist": (Path("/usr/share/datasets/fashion-mnist"),)}
 

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from ffcore import data, memory, sparsity, sparsity_runs
+from ffcore import data, datasets, memory, sparsity, sparsity_runs
 from ffcore.bench import Row
 from ffcore.config import SparsityExperiment
 
@@ -25,7 +25,7 @@ def measure(
         dataset: ``mnist`` for the figures that the README shows.
         images: training images of the runs; 0 for all, as for the pairs at infinite width.
     """
-    whole = data.load(dataset)
+    whole = datasets.load(dataset)
     for optimizer, rate in (("sgd", 1.0), ("adam", 1e-3)):
         e = SparsityExperiment(dataset=dataset, optimizer=optimizer, rate=rate, width=width,
                                images=images, epochs=EPOCHS)  # fmt: skip
@@ -53,7 +53,7 @@ def measure(
 
 
 def _pairs(dataset: str, images: int, answer: Connection) -> None:
-    whole = data.load(dataset)
+    whole = datasets.load(dataset)
     x = data.unit(whole.train_images[: images or None])
     signs, before = torch.ones(len(x)), memory.resident()
     began = time.perf_counter()

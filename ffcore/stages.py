@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffcore import catalogue, digests, doing, planning, plugins, records, workers
+from ffcore import catalogue, digests, doing, origin, planning, plugins, records, workers
 from ffcore.config import AnyExperiment, Experiment
 from ffcore.console import duration, job, say, stop_if_interrupted
 from ffcore.definitions import Definitions, definitions
@@ -89,7 +89,7 @@ class Pipeline:
 
     def states(self, experiments: Sequence[AnyExperiment]) -> dict[AnyExperiment, State]:
         """Each experiment's state in the store, checked against today's code and data."""
-        found = {e: self.store.state(e, workers.expected(e, self.code)) for e in experiments}
+        found = {e: self.store.state(e, origin.expected(e, self.code)) for e in experiments}
         self.store.save_verified()
         return found
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from ffcore import workers
+from ffcore import origin
 from ffcore.bench import Row
 from ffcore.config import Experiment, from_record
 from ffcore.errors import ReportError
@@ -72,7 +72,7 @@ def fill(root: Path, results: Path, runs: int) -> float:
     for seed, e in _others(planned, runs):
         run, history, weights = trained[e]
         other = from_record(e.kind, {**e.model_dump(mode="json"), "seed": seed})
-        provenance = {**run.provenance, **workers.expected(other)}
+        provenance = {**run.provenance, **origin.expected(other)}
         store.save(other, run.summary, {"history": history}, weights, run.seconds, provenance)
     spent = time.perf_counter() - began
     store.consolidate()

@@ -101,8 +101,9 @@ class Store:
         """Whether the run is there, intact, and made by what is expected.
 
         Args:
-            expected: entries of the provenance that must be equal now, such as ``code`` (digest
-                by module) and ``data`` (fingerprint); None asks for an intact run of any origin.
+            expected: entries of the provenance that must be equal now, such as ``data``
+                (fingerprint); of ``code``, definitions that it must have, see ``sealed.lacking``.
+                None asks for an intact run of any origin.
         """
         folder = self.runs / experiment.key
         if not folder.exists():
@@ -117,7 +118,10 @@ class Store:
             return State("damaged", _words(error, folder))
         for topic, now in (expected or {}).items():
             then = run.provenance.get(topic)
-            if then != now:
+            if topic == "code":
+                if other := sealed.lacking(then, now):
+                    return State("outdated", f"code changed: {shortened(other, 4)}")
+            elif then != now:
                 return State("outdated", f"{topic} changed{_difference(then, now)}")
         return State("stored")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ffcore import (
     data,
+    datasets,
     digests,
     own_data,
     plugins,
@@ -110,7 +111,9 @@ def _named(values: Any, folder: Path, key: str = "") -> Any:
         return {k: _named(value, folder, str(k)) for k, value in values.items()}
     if isinstance(values, list):
         return [_named(value, folder, key) for value in values]
-    if key not in ("dataset", "datasets") or not isinstance(values, str) or values in data.NAMES:
+    if key not in ("dataset", "datasets") or not isinstance(values, str):
+        return values
+    if values in datasets.NAMES:
         return values
     return sources.resolve(values, folder) if own_data.is_path(values, folder) else values
 
@@ -241,7 +244,7 @@ class Study:
     def dataset(self, name: str) -> data.Dataset:
         """A data set, loaded once."""
         if name not in self._datasets:
-            self._datasets[name] = data.load(name, self.data_folder)
+            self._datasets[name] = datasets.load(name, self.data_folder)
         return self._datasets[name]
 
     def cached(

@@ -67,9 +67,10 @@ def ten_seeds(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         ``dataset``, the factors, ``published_last`` ± ``published_last_std``, ``published_best`` ±
-        ``published_best_std`` over ``published_seeds``; ``trained_on``; ``seeds`` of ours with results, of ``planned``;
-        ``own`` and ``shipped`` among them; ``epochs_run`` of ``epochs``; for ``last`` and ``best``
-        each ``…_mean``, ``…_std``, ``…_low``, ``…_high`` (95 % t interval) and ``…_z`` (difference
+        ``published_best_std`` over ``published_seeds``; ``trained_on``; ``seeds`` of ours with
+        results, of ``planned``; ``own`` and ``shipped`` among them; ``epochs_run`` of ``epochs``;
+        for ``last`` and ``best`` each ``…_mean``, ``…_std``, ``…_low``, ``…_high`` (95 % t
+        interval) and ``…_z`` (difference
         from the published mean in published standard deviations; NaN where the verdict is neither
         WITHIN nor OUTSIDE); ``last_difference``; ``verdict``; ``means``: OVERLAP, APART or ONE.
         Accuracies in percent.

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from statistics import stdev
 from typing import Any, TypeVar
 
-from ffcore import data, planning, published, workers
+from ffcore import datasets, planning, published, workers
 from ffcore.comparison import changes, differences
 from ffcore.config import FACTORS, AnyExperiment, Experiment
 from ffcore.console import duration, job, stop_if_interrupted
@@ -171,7 +171,7 @@ def _in_turn(groups: Sequence[Sequence[T]]) -> list[T]:
 
 def _lacking(run: Run, data_folder: str | None) -> str:
     """Why a run cannot be trained here, or nothing."""
-    status = data.check(run.experiment.dataset, data_folder)
+    status = datasets.check(run.experiment.dataset, data_folder)
     if status.state != "ok":
         return f"data set {status.state}: {status.detail}"
     if (device := _device(run)) != "cpu":

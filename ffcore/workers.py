@@ -22,24 +22,12 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffcore import digests, faults, plugins
+from ffcore import digests, faults, origin, plugins
 from ffcore.config import Experiment, SparsityExperiment
-from ffcore.definitions import Definitions, definitions
 
 if TYPE_CHECKING:
     from ffcore.checkpoints import Checkpoint
 
-NETWORK_CODE = ("ffcore.data", "ffcore.formats", "ffcore.goodness", "ffcore.labels",
-                "ffcore.network", "ffcore.splits", "ffcore.train")  # fmt: skip
-SPARSITY_CODE = ("ffcore.data", "ffcore.formats", "ffcore.goodness", "ffcore.labels",
-                 "ffcore.sparsity", "ffcore.sparsity_book", "ffcore.sparsity_losses",
-                 "ffcore.sparsity_pairs", "ffcore.sparsity_runs",
-                 "ffcore.sparsity_steps", "ffcore.splits")  # fmt: skip
-# What trains an experiment of each kind, and the modules of it that determine the result.
-CODE_OF = {
-    "network": (("ffcore.data:load", "ffcore.train:train"), NETWORK_CODE),
-    "sparsity": (("ffcore.data:load", "ffcore.sparsity_runs:run"), SPARSITY_CODE),
-}
 PACKAGES = ("numpy", "pandas", "pyarrow", "safetensors", "torch")
 GRACE = 2.0  # seconds that workers have to stop by themselves
 POLL = 0.2  # seconds between looks at the workers' messages
@@ -97,25 +85,6 @@ class Note:
     epoch: int
     epochs: int
     text: str
-
-
-def expected(
-    experiment: Experiment | SparsityExperiment, code: Definitions | None = None
-) -> dict[str, Any]:
-    """The entries of a run's provenance that must be equal now for the run to be up to date: code,
-    data, and plug-ins where it has any.
-
-    Args:
-        code: of the package, where it is at hand.
-    """
-    from ffcore import data
-
-    own = experiment.plugins if isinstance(experiment, Experiment) else {}
-    return {
-        "code": _training_code(experiment.kind, code or _code()),
-        "data": data.fingerprint(experiment.dataset)[:16],
-        **({"plugins": plugins.digest_table(own.items())} if own else {}),
-    }
 
 
 def perform(task: Task, tell: Callable[[Note], None] | None = None) -> list[Outcome]:
@@ -257,7 +226,7 @@ def _perform(task: Task, tell: Callable[[Note], None]) -> Iterator[Outcome]:
         if task.checkpoints is None:
             return None
         named = digests.digest([e.key for e in group])[:16]
-        about = [[e.key, expected(e)] for e in group]
+        about = [[e.key, origin.expected(e)] for e in group]
         versions = digests.package_versions(PACKAGES)
         identity = digests.digest([about, task.device, task.threads, versions])
         return Checkpoint(Path(task.checkpoints) / f"{named}{SUFFIX}", identity)
@@ -265,7 +234,7 @@ def _perform(task: Task, tell: Callable[[Note], None]) -> Iterator[Outcome]:
     for result in train.train(networks, dataset, task.device, report, checkpoint=kept):
         weights = {k: w.numpy() for k, w in result.weights.items()}
         yield Outcome(result.experiment, result.summary, {"history": result.history}, weights,
-                      result.seconds, expected(result.experiment))  # fmt: skip
+                      result.seconds, origin.expected(result.experiment))  # fmt: skip
     for e in task.experiments:
         if not isinstance(e, SparsityExperiment):
             continue
@@ -277,7 +246,7 @@ def _perform(task: Task, tell: Callable[[Note], None]) -> Iterator[Outcome]:
         tables = {"steps": found.steps, "epochs": found.epochs, "samples": found.samples,
                   "curve": found.curve}  # fmt: skip
         weights = {k: w.cpu().numpy() for k, w in found.weights.items()}
-        yield Outcome(e, found.summary, tables, weights, found.seconds, expected(e))
+        yield Outcome(e, found.summary, tables, weights, found.seconds, origin.expected(e))
 
 
 def _circumstances(task: Task) -> dict[str, Any]:
@@ -291,23 +260,10 @@ def _circumstances(task: Task) -> dict[str, Any]:
 
 
 @cache
-def _code() -> Definitions:
-    """Every definition of the package, as this process started with it."""
-    return definitions()
-
-
-@cache
-def _training_code(kind: str, code: Definitions) -> dict[str, dict[str, str]]:
-    """Module → definition → digest of what determines the results of a kind of experiment."""
-    roots, modules = CODE_OF[kind]
-    return {m: found for m, found in code.reached(*roots).items() if m in modules}
-
-
-@cache
 def _dataset(name: str, folder: str | None) -> Any:
-    from ffcore import data
+    from ffcore import datasets
 
-    return data.load(name, folder)
+    return datasets.load(name, folder)
 
 
 def _guarded(

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from ffcore import data, workers
+from ffcore import data, datasets, workers
 from ffcore.config import AnyExperiment, Experiment, make_experiment
 from ffcore.store import Store
 from ffcore.threads import SETTINGS
@@ -41,7 +41,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def digits() -> data.Dataset:
-    return data.load("digits")
+    return datasets.load("digits")
 
 
 @pytest.fixture(scope="module")

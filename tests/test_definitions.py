@@ -272,7 +272,7 @@ def test_an_edit_of_one_measure_of_ours_rebuilds_its_reports_only(
 
 def test_an_edit_of_the_engine_outdates_networks_and_leaves_sparsity_runs():
     found = definitions()
-    networks = found.reached("ffcore.data:load", "ffcore.train:train")
-    layers = found.reached("ffcore.data:load", "ffcore.sparsity_runs:run")
+    networks = found.reached("ffcore.train:train")
+    layers = found.reached("ffcore.sparsity_runs:run")
     assert "Block" in networks["ffcore.network"] and "ffcore.network" not in layers
     assert {"ffcore.plots", "ffcore.study", "ffcore.reports"}.isdisjoint({*networks, *layers})

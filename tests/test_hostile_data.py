@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ffcore import data, download, formats, own_data, sources
+from ffcore import datasets, download, formats, own_data, sources
 from ffcore.errors import DataError, FFError
 from tests import bombs
 from tests.commands import ROOT
@@ -237,7 +237,7 @@ def test_a_path_that_cannot_be_is_one_clear_error(path):
         with pytest.raises(FFError):
             call(path)
     with pytest.raises(FFError, match="home folder"):
-        data.check("mnist", "~nobody-of-this-name")
+        datasets.check("mnist", "~nobody-of-this-name")
 
 
 class Liar(BaseHTTPRequestHandler):
@@ -340,7 +340,7 @@ def test_a_server_that_lies_is_told_of_and_leaves_nothing(monkeypatch, tmp_path,
     Liar.body = next(iter(zipped(files).values()))
     began = time.monotonic()
     with pytest.raises(DataError) as caught:
-        data.fetch("mnist", tmp_path / "new", [f"{liar}{lie}/"])
+        datasets.fetch("mnist", tmp_path / "new", [f"{liar}{lie}/"])
     assert re.search(said, str(caught.value)) and "\x1b" not in str(caught.value)
     assert not list(tmp_path.iterdir())
     assert time.monotonic() - began < 60  # no hang

@@ -12,7 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffcore import inventory, listing, records, sealed, unused, workers
+from ffcore import inventory, listing, records, sealed, unused
+from ffcore import origin as origins
 from ffcore.config import FACTORS, SparsityExperiment
 from ffcore.errors import ConfigError, FFError
 from ffcore.store import Store
@@ -24,7 +25,7 @@ HISTORY = [{"epoch": 1, "test_accuracy": 0.5}, {"epoch": 2, "test_accuracy": 0.7
 
 
 def save(store, experiment, **origin):
-    provenance = {"hardware": "a machine", **workers.expected(experiment), **origin}
+    provenance = {"hardware": "a machine", **origins.expected(experiment), **origin}
     return store.save(experiment, SUMMARY, {"history": HISTORY}, {"0": torch.zeros(3)},
                       {"training": 1.5}, provenance)  # fmt: skip
 
@@ -42,7 +43,7 @@ STUDY = SparsityExperiment(dataset="digits", width=8, epochs=1)
 def _parsed_once():
     """The package's code is parsed once for all listings here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(listing, "definitions", lambda book: workers._code())
+        patch.setattr(listing, "definitions", lambda book: origins._code())
         yield
 
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from ffcore import data, own_data, own_images, planning, published, sources
+from ffcore import data, datasets, own_data, own_images, planning, published, sources
 from ffcore.errors import ConfigError, DataError
 from ffcore.study import as_published, read_profile
 
@@ -72,7 +72,7 @@ def tree(folder: Path, found: Arrays, names: str = "abcdefgh", end: str = "png")
 
 
 def loaded(path: Path) -> data.Dataset:
-    return data.load(own_data.identify(path))
+    return datasets.load(own_data.identify(path))
 
 
 def refused(path: Path) -> str:
@@ -111,8 +111,9 @@ def test_the_same_arrays_in_every_form_are_the_same_data_set(tmp_path):
         assert (mine.train_images.numpy() == found["x_train"].reshape(12, 20)).all()
         assert (mine.test_labels.numpy() == found["y_test"]).all()
         assert (mine.shape, mine.classes, mine.name) == ((4, 5), 3, name)
-    assert data.fingerprint(name) == own_data.facts(name).content
-    assert data.fingerprint(name).startswith(name[-8:]) and len(data.fingerprint(name)) == 64
+    mark = datasets.fingerprint(name)
+    assert mark == own_data.facts(name).content
+    assert mark.startswith(name[-8:]) and len(mark) == 64
     source = sources.lookup(name)
     assert (source.counts, source.images, source.pixels, source.classes) == ((12, 6), 18, 20, 3)
 
@@ -180,7 +181,7 @@ def test_pixels_of_any_type_become_bytes(tmp_path, kind):
     change = 255 if np.dtype(kind).kind == "f" else 1
     stored = {k: (v / change).astype(kind) if k[0] == "x" else v for k, v in found.items()}
     mine = loaded(npz(tmp_path, stored))
-    assert mine.train_images.dtype == data.load("digits").train_images.dtype
+    assert mine.train_images.dtype == datasets.load("digits").train_images.dtype
     assert (mine.train_images.numpy().reshape(12, 4, 5) == found["x_train"]).all()
 
 
@@ -266,7 +267,7 @@ def test_the_old_name_of_a_changed_file_is_refused(tmp_path):
     found["x_train"][0, 0, 0] ^= 1
     npz(tmp_path, found)
     with pytest.raises(DataError, match=f"{name}: .*letters.npz has changed and is letters@"):
-        data.load(name)
+        datasets.load(name)
 
 
 def test_a_data_set_is_read_once_in_a_process_while_its_files_are_the_same(tmp_path):
@@ -279,26 +280,27 @@ def test_a_data_set_is_read_once_in_a_process_while_its_files_are_the_same(tmp_p
     again = own_data.load(name)
     assert again[0] is not first[0] and (again[0] == first[0]).all()
     place.unlink()  # what a name stands for is known, wherever the files are
-    assert sources.lookup(name).counts == (12, 6) and len(data.fingerprint(name)) == 64
+    assert sources.lookup(name).counts == (12, 6) and len(datasets.fingerprint(name)) == 64
 
 
 def test_other_processes_inherit_where_a_data_set_lies(tmp_path):
     name = own_data.identify(npz(tmp_path))
-    code = f"from ffcore import data; print(len(data.load({name!r}).train_images))"
+    code = f"from ffcore import data, datasets; print(len(datasets.load({name!r}).train_images))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.split() == ["12"], done.stderr
     assert json.loads(os.environ[own_data.VARIABLE]) == {name: str(tmp_path / "letters.npz")}
 
 
 def test_a_name_whose_path_is_not_known_asks_for_the_path(monkeypatch):
-    for use in (sources.lookup, data.load, data.fingerprint, data.check, sources.resolve):
+    uses = (datasets.load, datasets.fingerprint, datasets.check)
+    for use in (sources.lookup, *uses, sources.resolve):
         with pytest.raises(
             DataError, match="letters@12345678 is a data set of your own.*--dataset"
         ):
             use("letters@12345678")
     monkeypatch.setenv(own_data.VARIABLE, "[1]")
     with pytest.raises(ConfigError, match="FFCORE_OWN_DATA is no JSON object"):
-        data.load("letters@12345678")
+        datasets.load("letters@12345678")
 
 
 def test_names_and_paths_are_told_apart(tmp_path, monkeypatch):
@@ -319,7 +321,7 @@ def test_names_and_paths_are_told_apart(tmp_path, monkeypatch):
 
 def test_check_tells_how_a_data_set_is_understood(tmp_path):
     found = {**arrays(), "y_train": np.array(list("xyz") * 4), "y_test": np.array(list("xyz") * 2)}
-    told = data.check(own_data.identify(npz(tmp_path, found)))
+    told = datasets.check(own_data.identify(npz(tmp_path, found)))
     assert told.state == "ok" and told.where == tmp_path / "letters.npz"
     low, high = found["x_train"].min(), found["x_train"].max()
     assert told.detail.split("\n") == [

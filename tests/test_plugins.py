@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ffcore import labels, plugins, rq1, taxonomy, train, trial, workers
+from ffcore import labels, origin, plugins, rq1, taxonomy, train, trial, workers
 from ffcore.classifier import ClassifierError, FFClassifier
 from ffcore.config import FACTORS, levels, make_experiment
 from ffcore.errors import ConfigError, StoreError
@@ -268,12 +268,12 @@ CHANGES = {
 def test_a_change_outdates_the_networks_that_use_it_and_no_others(file, change):
     plugins.load(file)
     experiments = {"bent": tiny(activation="bent"), "l3": tiny(norm="l3"), "": tiny()}
-    before = {name: workers.expected(e) for name, e in experiments.items()}
+    before = {name: origin.expected(e) for name, e in experiments.items()}
     assert list(before["l3"]["plugins"]) == ["norm l3"] and "plugins" not in before[""]
     text, changed = CHANGES[change]
     file.write_text(text)
     plugins.load(file)
-    assert {n for n, e in experiments.items() if workers.expected(e) != before[n]} == changed
+    assert {n for n, e in experiments.items() if origin.expected(e) != before[n]} == changed
 
 
 TRIALS = {
@@ -337,7 +337,7 @@ def test_worker_processes_load_the_files_of_their_task(file):
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # as good as a cluster's
         for there in workers.run_tasks(todo, executor=pool):
             assert there.tables == here[there.experiment].tables
-            assert there.provenance["plugins"] == workers.expected(there.experiment)["plugins"]
+            assert there.provenance["plugins"] == origin.expected(there.experiment)["plugins"]
             assert str(file) not in str(there.provenance)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid, softplus
 
-from ffcore import data, labels
+from ffcore import data, datasets, labels
 from ffcore import sparsity as theory
 from ffcore.config import SparsityExperiment
 from ffcore.errors import ConfigError
@@ -241,7 +241,7 @@ def test_seconds_add_up(result):
 
 @pytest.mark.parametrize("pixels", ["unit", "standardised"])
 def test_theorem_1_holds_for_real_digits_at_initialisation(pixels):
-    digits = data.load("mnist-5k")
+    digits = datasets.load("mnist-5k")
     e = SparsityExperiment(dataset="mnist-5k", pixels=pixels)
     draw = labels.generator(0, "weights")
     weight = torch.randn(e.width, 784, generator=draw)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ffcore import start_bench, workers
+from ffcore import origin, start_bench
 from ffcore.errors import ReportError
 from ffcore.store import Store
 from ffcore.study import read_profile
@@ -34,7 +34,7 @@ def test_the_store_is_filled_with_runs_that_a_start_takes_for_its_own(results):
     new = [run for run in runs if run.experiment.seed]
     assert len(new) == 25 and {run.experiment.seed for run in new} == {1, 2}
     for run in new:
-        assert Store(results).state(run.experiment, workers.expected(run.experiment)).usable
+        assert Store(results).state(run.experiment, origin.expected(run.experiment)).usable
         assert len(run.table("history")) == 1 and run.provenance["hardware"] == "a machine"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ffcore import workers
+from ffcore import origin, workers
 from ffcore.config import SparsityExperiment
 from ffcore.errors import ConfigError
 from tests.conftest import tiny
@@ -27,7 +27,7 @@ def test_networks_and_sparsity_studies_come_back_ready_to_store():
     assert len(found["network"].tables["history"]) == 2
     assert {"curve", "epochs", "samples", "steps"} == set(found["sparsity"].tables)
     for outcome in found.values():
-        assert workers.expected(outcome.experiment).items() <= outcome.provenance.items()
+        assert origin.expected(outcome.experiment).items() <= outcome.provenance.items()
         assert outcome.provenance["packages"]["torch"] != "not installed"
         assert outcome.provenance["threads"] == 1
 
@@ -83,13 +83,6 @@ def test_a_failing_task_raises_here_and_ends_the_pool():
     wrong = workers.Task((tiny(precision="tf32"),))
     with pytest.raises(ConfigError, match="tf32 needs CUDA"):
         list(workers.run_tasks([wrong, *tasks(tiny(epochs=500))], workers=2))
-
-
-def test_what_a_run_is_made_of_is_named():
-    found = workers.expected(tiny())
-    assert set(found["code"]) == set(workers.NETWORK_CODE)
-    assert workers.expected(STUDY)["code"].keys() == set(workers.SPARSITY_CODE)
-    assert found["data"] != workers.expected(tiny(dataset="mnist"))["data"]
 
 
 def test_a_poll_that_raises_ends_the_pool_long_before_its_tasks():
