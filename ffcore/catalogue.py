@@ -111,6 +111,35 @@ def read(path: Path) -> dict[str, Any]:
     return dict(document)
 
 
+def content(path: Path) -> list[list[Any]]:
+    """A notebook's cells: kind, source and tags; outputs, ids and the rest do not count.
+
+    Raises:
+        ReportError: the file is missing or no notebook.
+    """
+    cells = read(path)["cells"]
+    return [[c["cell_type"], c["source"], c["metadata"]["tags"]] for c in cells]
+
+
+def code(path: Path) -> ast.Module:
+    """The code cells of a notebook as one module; lines of magic do nothing.
+
+    Raises:
+        ReportError: the notebook cannot be read, or a cell is no valid Python; names the cell.
+    """
+    body: list[ast.stmt] = []
+    for number, cell in enumerate(read(path)["cells"], 1):
+        if cell["cell_type"] == "code":
+            lines = cell["source"].split("\n")
+            plain = ("pass" if line[:1] in ("%", "!") else line for line in lines)
+            try:
+                body += ast.parse("\n".join(plain)).body
+            except SyntaxError as error:
+                raise ReportError(f"cell {number} of {path} is no valid Python: {error.msg}, "
+                                  f"line {error.lineno}") from None  # fmt: skip
+    return ast.Module(body, [])
+
+
 def _malformed(path: Path, number: int, what: str) -> ReportError:
     return ReportError(f"notebook {path}, cell {number}: {what}")
 

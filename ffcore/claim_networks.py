@@ -21,7 +21,7 @@ from ffcore import (
 )
 from ffcore.claim_material import Material, Measured
 from ffcore.config import FACTORS
-from ffcore.study import as_published
+from ffcore.published import as_published
 
 OTHERS = [f for f in FACTORS if f != "probability"]
 

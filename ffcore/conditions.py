@@ -11,8 +11,7 @@ import torch
 
 from ffcore import data, datasets, labels, sparsity
 from ffcore.errors import StoreError
-from ffcore.intervals import t_interval
-from ffcore.measures import sample_rows
+from ffcore.intervals import sample_rows, t_interval
 from ffcore.shipped_studies import balance
 from ffcore.sources import lookup
 from ffcore.sparsity_book import prefix

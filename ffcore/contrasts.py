@@ -27,12 +27,11 @@ from ffcore.intervals import (
     t_interval,
 )
 from ffcore.published import NOT_RUN
-from ffcore.records import OWN, SHIPPED
+from ffcore.records import MIXED
 
 OTHERS = [f for f in FACTORS if f != "probability"]
 PAIRS = list(combinations(FACTORS["probability"], 2))  # that are published
 CONFIGURATION = ["dataset", *FACTORS]
-MIXED = f"{OWN} and {SHIPPED}"
 YES, NO, UNDECIDED = "yes", "no", "interval includes zero"
 NOTHING, TOO_FEW = "nothing published", "too few for an interval"
 NEAR = (1.0, 3.0)  # percentage points

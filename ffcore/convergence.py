@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ffcore import contrasts, curves, measures, published
+from ffcore import contrasts, curves, intervals, published
 from ffcore.config import levels
 from ffcore.contrasts import NEVER
 from ffcore.rq1 import NOT_RUN
-from ffcore.study import beside_published
 
 SHARES = (0.90, 0.95)
 MEASURES = ("area", "time", "epochs_90", "epochs_95")
@@ -27,7 +26,7 @@ def networks(frame: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The rows of ``frame``, those that were not run included, with ``area`` and ``time`` (see
-        ``measures.convergence``, fractions of the epochs that are looked at), ``epochs_90`` and
+        ``intervals.convergence``, fractions of the epochs that are looked at), ``epochs_90`` and
         ``epochs_95``: epochs, from 1, until 90 and 95 % of the network's own last accuracy were
         first reached; ``learned``: best accuracy of at least NEVER percent; ``published_area`` and
         ``published_time`` of the authors' run on the counterpart data set after as many epochs.
@@ -44,7 +43,7 @@ def networks(frame: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
         epochs = part["epochs_run"].max()
         name = published.counterpart(str(dataset))
         theirs = curves.convergence(name, 50 if np.isnan(epochs) else int(epochs))
-        parts.append(beside_published(part, theirs))
+        parts.append(published.beside_published(part, theirs))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -106,7 +105,7 @@ def _lacking(found: pd.DataFrame) -> pd.Series:
 
 def _measures(accuracies: np.ndarray) -> dict[str, float]:
     """Of one history of accuracies in percent [T]."""
-    area, time = measures.convergence(accuracies / 100)
+    area, time = intervals.convergence(accuracies / 100)
     reached = {
         f"epochs_{100 * share:.0f}": int(np.argmax(accuracies >= share * accuracies[-1])) + 1
         for share in SHARES

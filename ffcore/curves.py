@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ffcore import measures, published
+from ffcore import intervals, published
 from ffcore.config import FACTORS
 
 KEYS = ["dataset", *FACTORS]
@@ -79,11 +79,11 @@ def counts(found: pd.DataFrame) -> pd.DataFrame:
 
 def convergence(dataset: str, epochs: int) -> pd.DataFrame:
     """Convergence area and time of the authors' runs after so many epochs: the factors,
-    ``published_area`` and ``published_time``, see ``measures.convergence``."""
+    ``published_area`` and ``published_time``, see ``intervals.convergence``."""
     rows = []
     for r in published.curves().to_dict("records"):
         if r["dataset"] == dataset:
-            area, time = measures.convergence(r["curve"][:epochs] / 100)
+            area, time = intervals.convergence(r["curve"][:epochs] / 100)
             named = {"published_area": area, "published_time": time}
             rows.append({**{k: r[k] for k in KEYS}, **named})
     return pd.DataFrame(rows, columns=[*KEYS, "published_area", "published_time"])

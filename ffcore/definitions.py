@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from ffcore import files, reading
-from ffcore.catalogue import read
 from ffcore.errors import ReportError, unknown
 from ffcore.locks import MARKER
 
@@ -71,24 +70,9 @@ class Definitions:
             table.setdefault(module, {})[name] = self.modules[module]["digests"][name]
         return table
 
-    def of_notebook(self, path: Path) -> Found:
-        """``reached`` by the code cells of a notebook.
-
-        Raises:
-            ReportError: the notebook cannot be read, or a cell is no valid Python; names the cell.
-        """
-        body: list[ast.stmt] = []
-        for number, cell in enumerate(read(path)["cells"], 1):
-            if cell["cell_type"] == "code":
-                lines = cell["source"].split("\n")
-                plain = ("pass" if line[:1] in ("%", "!") else line for line in lines)
-                try:
-                    body += ast.parse("\n".join(plain)).body
-                except SyntaxError as error:
-                    raise ReportError(f"cell {number} of {path} is no valid Python: {error.msg}, "
-                                      f"line {error.lineno}") from None  # fmt: skip
-        whole = ast.Module(body, [])
-        references = _references(whole, self._package, {*self.modules})
+    def of_code(self, tree: ast.Module) -> Found:
+        """``reached`` by code that is not of the package, such as a notebook's."""
+        references = _references(tree, self._package, {*self.modules})
         places = [p for r in references for p in self._resolved("", r)]
         return self.reached(*(f"{module}:{name}" for module, name in places))
 

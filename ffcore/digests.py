@@ -1,4 +1,4 @@
-"""Digests of values, files and notebooks, and versions of packages: what a stage depends on."""
+"""Digests of values, files and plug-ins, and versions of packages: what a stage depends on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ffcore.catalogue import read
+from ffcore import plugins
+from ffcore.definitions import of_source
+from ffcore.errors import ConfigError
 
 
 def digest(value: Any) -> str:
@@ -43,14 +45,25 @@ def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def notebook_digest(path: Path) -> str:
-    """Digest of a notebook's cells: kind, source and tags; outputs, ids and the rest do not count.
+def plugin_digest(kind: str, name: str) -> str:
+    """16 hexadecimal digits of the code of a plug-in and of all that it uses of its file, without
+    docstrings, comments and formatting.
 
     Raises:
-        ReportError: the file is missing or no notebook.
+        ConfigError: there is no such plug-in, or it was registered outside of a loaded file.
     """
-    cells = read(path)["cells"]
-    return digest([[c["cell_type"], c["source"], c["metadata"]["tags"]] for c in cells])
+    plugin = plugins.found(kind, name)
+    if not plugin.file:
+        raise ConfigError(
+            f"{kind} {name!r} was registered outside of a plug-in file, so that nothing can tell "
+            "when it changes; put it into a file and list that under `plugins:` of the profile"
+        )
+    return _of_source(plugin.source, plugin.function.__name__)[:16]
+
+
+def plugin_digests(named: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """``norm l4`` → digest, for each kind and name."""
+    return {f"{kind} {name}": plugin_digest(kind, name) for kind, name in sorted(named)}
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
@@ -73,3 +86,6 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+_of_source = cache(of_source)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ffcore import plots, plots_latents, plots_probability
+from ffcore import plots, plots_latents
 from ffcore.config import FACTORS
 from ffcore.errors import ConfigError, unknown
 from ffcore.plots_latents import FAMILIES, STRUCTURES
@@ -63,8 +63,8 @@ FIELDS = {"probability": "Probability", "activation": "Activation", "norm": "Nor
           "seed": "Seed", "structure": "Measured structure", "family": "Paper's family",
           "origin": "Results"}  # fmt: skip
 _STRUCTURE = {s: colour for s, (_, colour) in STRUCTURES.items()}
-COLOURS = {"probability": plots.PROBABILITY, "activation": plots_probability.ACTIVATION,
-           "norm": plots_probability.NORM, "structure": _STRUCTURE,
+COLOURS = {"probability": plots.PROBABILITY, "activation": plots.ACTIVATION,
+           "norm": plots.NORM, "structure": _STRUCTURE,
            "family": {s: colour for s, (_, colour) in FAMILIES.items()}}  # fmt: skip
 OTHERS = ["#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#999999"]
 REQUIRED = ("key", "configuration", "dataset", "seed", "epochs", *FACTORS, "structure", "family",

@@ -15,7 +15,7 @@ import torch
 from ffcore import data, sparsity
 from ffcore.datasets import fingerprint
 from ffcore.influence import influence, simplex
-from ffcore.measures import sample_rows
+from ffcore.intervals import sample_rows
 from ffcore.study import Study
 
 SCALES = {"unit": data.unit, "standardised": data.normalise}

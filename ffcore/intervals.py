@@ -1,4 +1,5 @@
-"""Intervals, effect sizes, rank correlations and corrected tests; arrays in, numbers out."""
+"""Intervals, effect sizes, rank correlations, corrected tests, samples, convergence; arrays in,
+numbers out."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from ffcore.errors import ConfigError
+
 Floats = NDArray[np.floating[Any]]
 Statistic = Callable[[Any], Floats]
 
@@ -17,6 +20,7 @@ RESAMPLES = 9999
 FEWEST = 6  # values that a bootstrap wants; with fewer no signed-rank test reaches 5 %, either
 ENDS = (0.025, 0.975)
 NONE = float("nan"), float("nan")
+NEAR_BEST = 0.005  # training has converged when it is this near the best accuracy (a fraction)
 
 
 def t_interval(values: ArrayLike) -> tuple[float, float]:
@@ -152,3 +156,42 @@ def _mean(samples: Any) -> Floats:
 
 def _ratio(above: Floats, below: Floats) -> Floats:
     return np.where(below > 0, above / np.where(below > 0, below, 1), np.nan)
+
+
+def convergence(accuracies: Sequence[float] | Floats) -> tuple[float, float]:
+    """How much accuracy training misses on its way to the best, and when it arrives.
+
+    From test accuracies a₀ … a_{T−1} (fractions, best a*): walk e = 1, 2, …, add a* − a_e, and stop
+    at the first e with |a_e − a*| < 0.005. A walk that never stops (a₀ was best and no later epoch
+    came near it) takes the whole length: e = T, so that its time is 1.
+
+    Returns area = sum / T and time = e / T, both in [0, 1]. Raises ConfigError for no epoch and for
+    a value outside [0, 1].
+    """
+    a = fractions(accuracies)
+    missing = a.max() - a[1:]
+    near = np.flatnonzero(missing < NEAR_BEST)
+    stop = int(near[0]) + 1 if len(near) else len(a)
+    return float(missing[:stop].sum() / len(a)), stop / len(a)
+
+
+def sample_rows(n: int, size: int, seed: int) -> NDArray[np.intp]:
+    """Sorted indices of ``size`` of ``n`` rows, drawn without replacement; all n if size ≥ n."""
+    if n < 1 or size < 1:
+        raise ConfigError(f"a sample of {size} of {n} rows; both must be at least 1")
+    if size >= n:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, size, replace=False))
+
+
+def fractions(accuracies: Sequence[float] | Floats) -> Floats:
+    """Accuracies [T] as float64.
+
+    Raises:
+        ConfigError: there is none, or one is not in [0, 1].
+    """
+    a = np.asarray(accuracies, dtype=np.float64)
+    if a.ndim != 1 or len(a) == 0 or not ((a >= 0) & (a <= 1)).all():
+        legal = "expected one fraction in [0, 1] an epoch, at least one; divide percent by 100"
+        raise ConfigError(f"accuracies are {a.ravel()[:5]} …; {legal}")
+    return a

@@ -16,9 +16,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ffcore import (
     data,
+    intervals,
     labels,
     latent_work,
-    measures,
     memory,
     rq2,
     rq2_topology,
@@ -66,7 +66,7 @@ def measure(
         runs = study.networks
         yield from _measures(study, runs)
         values = rq2.latents(study, runs[0]).values
-        yield from beside_ripser(values[measures.sample_rows(len(values), size.h0_points, 0)])
+        yield from beside_ripser(values[intervals.sample_rows(len(values), size.h0_points, 0)])
         yield from _diagrams(study, runs[:2])
 
 

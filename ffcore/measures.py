@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from ffcore import intervals
 from ffcore.errors import ConfigError
+from ffcore.intervals import fractions
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
 EPSILON = 1e-7  # of the published Hoyer sparsity: an all-zero vector has sparsity 1
 USED = 0.01  # a unit is used when its sum exceeds this share of the largest
-NEAR_BEST = 0.005  # training has converged when it is this near the best accuracy (a fraction)
 ROWS = 512  # latents a block: its float64 copy stays in the cache
 COMPONENTS = 50  # principal components that t-SNE sees
 
@@ -73,7 +74,7 @@ def separability(
         ConfigError: ``neighbours`` is not in 1 … sample − 1.
     """
     h = _matrix(latents)
-    rows = sample_rows(len(h), points, seed)
+    rows = intervals.sample_rows(len(h), points, seed)
     flags = _flags(positive, len(h))[rows]
     if not 1 <= neighbours < len(rows):
         legal = f"choose 1 to {len(rows) - 1}, or sample more latents"
@@ -88,23 +89,6 @@ def separability(
     drawn = (neighbours - nearer.sum(axis=1)) * (tied & same).sum(axis=1) / tied.sum(axis=1)
     share = ((nearer & same).sum(axis=1) + drawn) / neighbours
     return float((share[flags].mean() + share[~flags].mean()) / 2)
-
-
-def convergence(accuracies: Sequence[float] | Floats) -> tuple[float, float]:
-    """How much accuracy training misses on its way to the best, and when it arrives.
-
-    From test accuracies a₀ … a_{T−1} (fractions, best a*): walk e = 1, 2, …, add a* − a_e, and stop
-    at the first e with |a_e − a*| < 0.005. A walk that never stops (a₀ was best and no later epoch
-    came near it) takes the whole length: e = T, so that its time is 1.
-
-    Returns area = sum / T and time = e / T, both in [0, 1]. Raises ConfigError for no epoch and for
-    a value outside [0, 1].
-    """
-    a = _fractions(accuracies)
-    missing = a.max() - a[1:]
-    near = np.flatnonzero(missing < NEAR_BEST)
-    stop = int(near[0]) + 1 if len(near) else len(a)
-    return float(missing[:stop].sum() / len(a)), stop / len(a)
 
 
 def all_measures(
@@ -124,9 +108,9 @@ def all_measures(
     h = _matrix(latents)
     flags = _flags(positive, len(h))
     sparsity, nonzero, sums = _one_pass(h)
-    usage, (area, time) = _usage(sums), convergence(accuracies)
+    usage, (area, time) = _usage(sums), intervals.convergence(accuracies)
     return {
-        "test_accuracy": float(_fractions(accuracies).max()),
+        "test_accuracy": float(fractions(accuracies).max()),
         **_means(sparsity, nonzero, flags),
         "neural_usage_hoyer": usage[0],
         "neural_usage_fraction": usage[1],
@@ -175,15 +159,6 @@ def unit_rows(latents: ArrayLike) -> Floats:
     return h / np.maximum(norm, 1)  # a row that is not zero has an element ±1, so norm ≥ 1
 
 
-def sample_rows(n: int, size: int, seed: int) -> NDArray[np.intp]:
-    """Sorted indices of ``size`` of ``n`` rows, drawn without replacement; all n if size ≥ n."""
-    if n < 1 or size < 1:
-        raise ConfigError(f"a sample of {size} of {n} rows; both must be at least 1")
-    if size >= n:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(seed).choice(n, size, replace=False))
-
-
 def _matrix(latents: ArrayLike) -> Floats:
     h = np.asarray(latents)
     h = h if np.issubdtype(h.dtype, np.floating) else h.astype(np.float64)
@@ -200,14 +175,6 @@ def _flags(positive: ArrayLike, rows: int) -> Bools:
         return flags
     found = f"{flags.dtype} {list(flags.shape)}"
     raise ConfigError(f"positive is {found}; expected bool [{rows}], one flag a latent")
-
-
-def _fractions(accuracies: Sequence[float] | Floats) -> Floats:
-    a = np.asarray(accuracies, dtype=np.float64)
-    if a.ndim != 1 or len(a) == 0 or not ((a >= 0) & (a <= 1)).all():
-        legal = "expected one fraction in [0, 1] an epoch, at least one; divide percent by 100"
-        raise ConfigError(f"accuracies are {a.ravel()[:5]} …; {legal}")
-    return a
 
 
 def _one_pass(h: Floats) -> tuple[Floats, Bools, Floats]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ffcore import datasets, plugins
+from ffcore import datasets
 from ffcore.config import Experiment, SparsityExperiment
 from ffcore.definitions import BODY, Definitions, definitions
+from ffcore.digests import plugin_digests
 
 # What trains an experiment of each kind. What loads its data is told by their fingerprint.
 ROOTS = {"network": "ffcore.train:train", "sparsity": "ffcore.sparsity_runs:run"}
@@ -35,7 +36,7 @@ def expected(
     return {
         "code": list(training_code(experiment.kind, code or _code())),
         "data": datasets.fingerprint(experiment.dataset)[:16],
-        **({"plugins": plugins.digest_table(own.items())} if own else {}),
+        **({"plugins": plugin_digests(own.items())} if own else {}),
     }
 
 

@@ -17,8 +17,9 @@ from matplotlib.ticker import MaxNLocator
 
 from ffcore import plugins
 from ffcore.config import levels
-from ffcore.contrasts import MIXED, NOT_RUN, OWN, SHIPPED
 from ffcore.intervals import t_interval
+from ffcore.published import NOT_RUN
+from ffcore.records import MIXED, OWN, SHIPPED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +45,8 @@ DATASETS = {
     "fashion-mnist": "Fashion-MNIST",
     "cifar-10": "CIFAR-10",
 }
+ACTIVATION = {"relu": "#D55E00", "sigmoid": "#0072B2", "tanh": "#009E73"}
+NORM = {"l2sq": "#CC79A7", "l2": "#000000", "l1": "#E69F00"}
 UNITS = {"relu": "ReLU", "sigmoid": "sigmoid", "tanh": "tanh"}
 STYLE: Any = {
     "font.size": 9, "axes.titlesize": 9.5, "axes.labelsize": 9, "legend.fontsize": 8,

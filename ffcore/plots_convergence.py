@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ffcore.config import FACTORS, levels
-from ffcore.contrasts import OWN, SHIPPED, origin, pairs
+from ffcore.contrasts import origin, pairs
 from ffcore.plots import (
     ACTIVATION_MARK,
     DATASETS,
@@ -27,6 +27,7 @@ from ffcore.plots import (
     with_plugins,
     with_results,
 )
+from ffcore.records import OWN, SHIPPED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.ticker import FixedLocator, NullLocator
 from scipy.special import expit
 
-from ffcore.plots import ACTIVATION_MARK, NAMES, PROBABILITY, UNITS, canvas
+from ffcore.plots import ACTIVATION, ACTIVATION_MARK, NAMES, NORM, PROBABILITY, UNITS, canvas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ffcore.slips import Covering
 
-ACTIVATION = {"relu": "#D55E00", "sigmoid": "#0072B2", "tanh": "#009E73"}
-NORM = {"l2sq": "#CC79A7", "l2": "#000000", "l1": "#E69F00"}
 NORM_MARK = {"l2sq": "o", "l2": "s", "l1": "^"}
 SHAPE_MARK = "osD^vPX<>"
 SHAPE = ["#0072B2", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#000000", "#888888"]

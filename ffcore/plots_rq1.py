@@ -12,7 +12,7 @@ import seaborn as sns
 from scipy import stats
 
 from ffcore.config import levels
-from ffcore.contrasts import NOT_RUN, SHIPPED, in_part, origin
+from ffcore.contrasts import NOT_RUN, in_part, origin
 from ffcore.plots import (
     ACTIVATION_MARK,
     DATASETS,
@@ -33,6 +33,7 @@ from ffcore.plots import (
     with_plugins,
     with_results,
 )
+from ffcore.records import SHIPPED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

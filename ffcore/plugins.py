@@ -12,12 +12,11 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
-from ffcore import definitions, reading
+from ffcore import reading
 from ffcore.errors import ConfigError, nearest, unknown
 
 BUILT_IN: dict[str, tuple[str, ...]] = {
@@ -186,7 +185,7 @@ def call(kind: str, name: str, *arguments: Any) -> Any:
     Raises:
         ConfigError: there is no such plug-in, or it failed; names its file and line.
     """
-    function = _found(kind, name).function
+    function = found(kind, name).function
     try:
         return function(*arguments)
     except Exception as error:
@@ -195,25 +194,17 @@ def call(kind: str, name: str, *arguments: Any) -> Any:
         raise ConfigError(f"{kind} {name!r} failed in {where}: {_words(error)}") from error
 
 
-def digest(kind: str, name: str) -> str:
-    """16 hexadecimal digits of the code of a plug-in and of all that it uses of its file, without
-    docstrings, comments and formatting.
+def found(kind: str, name: str) -> Plugin:
+    """A registered plug-in.
 
     Raises:
-        ConfigError: there is no such plug-in, or it was registered outside of a loaded file.
+        ConfigError: there is none of this name.
     """
-    plugin = _found(kind, name)
-    if not plugin.file:
+    if (kind, name) not in _table:
         raise ConfigError(
-            f"{kind} {name!r} was registered outside of a plug-in file, so that nothing can tell "
-            "when it changes; put it into a file and list that under `plugins:` of the profile"
+            f"there is no plug-in {kind} {name!r}{nearest(name, names(kind))}{UNLISTED}"
         )
-    return _digest(plugin.source, plugin.function.__name__)[:16]
-
-
-def digest_table(named: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """``norm l4`` → digest, for each kind and name."""
-    return {f"{kind} {name}": digest(kind, name) for kind, name in sorted(named)}
+    return _table[kind, name]
 
 
 def of_files(files: Iterable[str]) -> list[tuple[str, str]]:
@@ -222,7 +213,6 @@ def of_files(files: Iterable[str]) -> list[tuple[str, str]]:
     return [key for key, plugin in _table.items() if plugin.file in wanted]
 
 
-_digest = cache(definitions.of_source)
 _table: dict[tuple[str, str], Plugin] = {}
 _sources: dict[str, str] = {}
 _reading: list[tuple[str, str]] = []
@@ -246,14 +236,6 @@ def _registering(kind: str, name: str) -> Callable[[F], F]:
         return function
 
     return register
-
-
-def _found(kind: str, name: str) -> Plugin:
-    if (kind, name) not in _table:
-        raise ConfigError(
-            f"there is no plug-in {kind} {name!r}{nearest(name, names(kind))}{UNLISTED}"
-        )
-    return _table[kind, name]
 
 
 def _line(error: BaseException, file: str) -> str:

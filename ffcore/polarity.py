@@ -11,8 +11,9 @@ import pandas as pd
 from ffcore import published, sources
 from ffcore.config import FACTORS, Experiment, levels, make_experiment
 from ffcore.intervals import bootstrap_interval
+from ffcore.published import as_published
 from ffcore.rq1 import NOT_RUN
-from ffcore.study import Study, as_published
+from ffcore.study import Study
 
 BAND = 8.0  # percentage points: the published band of ±0.08
 EPOCHS = 10  # as in appendix E

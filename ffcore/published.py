@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ffcore.config import FACTORS
+from ffcore.config import FACTORS, Experiment
 from ffcore.errors import unknown
 
 if TYPE_CHECKING:
@@ -161,6 +161,30 @@ def counterpart(dataset: str) -> str:
 def covers(dataset: str) -> bool:
     """Whether there are published figures to show a data set beside."""
     return counterpart(dataset) in figures()["best_accuracy"]["values"]
+
+
+def as_published(experiment: Experiment) -> bool:
+    """Whether a network trained under the published conditions: beside data set, factors, seed
+    and number format, nothing differs from the paper's settings."""
+    if experiment.plugins:
+        return False
+    extra = set(experiment.settings) - {*FACTORS, "dataset", "seed", "precision"}
+    if experiment.dataset == "cifar-10":
+        paper = {"epochs": 100, "patience": 10, "widths": (2000, 2000)}
+        return extra == set(paper) and all(getattr(experiment, k) == v for k, v in paper.items())
+    own = counterpart(experiment.dataset) == experiment.dataset
+    return not extra and own and covers(experiment.dataset)
+
+
+def beside_published(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Our rows with the published columns of each data set's counterpart."""
+    import pandas as pd
+
+    parts = [
+        beside(part, table, counterpart(str(dataset)))
+        for dataset, part in frame.groupby("dataset", sort=False)
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 @cache

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ffcore.shipped import Entry
 
 OWN, SHIPPED = "own", "shipped"
+MIXED = f"{OWN} and {SHIPPED}"  # of several networks
 
 
 @dataclass(frozen=True)

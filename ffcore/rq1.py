@@ -12,8 +12,9 @@ from ffcore import contrasts, published
 from ffcore.config import FACTORS, Experiment, Precision, legal
 from ffcore.errors import ConfigError
 from ffcore.intervals import t_interval
+from ffcore.published import as_published, beside_published
 from ffcore.records import OWN, SHIPPED, Record, exact
-from ffcore.study import Study, as_published, beside_published
+from ffcore.study import Study
 
 ACCURACIES = ("best", "last", "selected")
 NOT_RUN = published.NOT_RUN

@@ -8,13 +8,14 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from ffcore import measures, plugins, published, taxonomy, topology
+from ffcore import digests, intervals, measures, plugins, published, taxonomy, topology
 from ffcore.config import FACTORS
 from ffcore.errors import ConfigError
 from ffcore.intervals import bootstrap_interval, spearman, wilson
+from ffcore.published import beside_published
 from ffcore.records import OWN
 from ffcore.store import Run
-from ffcore.study import Study, beside_published, identity, network
+from ffcore.study import Study, identity, network
 
 # One example of each of the paper's five structures (Appendix G), in its order. The paper names
 # a configuration for the first, third and fourth; for the others it names the family, and these are
@@ -64,7 +65,7 @@ def _latents(study: Study, run: Run, seed: int) -> Latents:
 
     experiment = network(run)
     dataset = study.dataset(experiment.dataset)
-    rows = measures.sample_rows(len(dataset.test_images), study.profile.rq2.images, seed)
+    rows = intervals.sample_rows(len(dataset.test_images), study.profile.rq2.images, seed)
     images = train.image_inputs(dataset.test_images[rows], experiment, dataset.classes)
     values = train.restore(experiment, run.weights()).latents(images)[0]
     truth = dataset.test_labels[rows].numpy()
@@ -264,7 +265,7 @@ def persistence(study: Study, run: Run) -> pd.DataFrame:
         values = latents(study, run).values
         frames = []
         for dimension, size in enumerate(sizes):
-            rows = measures.sample_rows(len(values), size, seed=0)
+            rows = intervals.sample_rows(len(values), size, seed=0)
             found = topology.persistence(values[rows], maxdim=dimension)
             pairs = pd.DataFrame(found.diagrams[dimension], columns=["birth", "death"])
             frames.append(pairs.assign(dimension=dimension, points=len(rows)))
@@ -321,7 +322,7 @@ def own_measures(study: Study, run: Run) -> pd.DataFrame:
             [{"key": run.experiment.key} | {m: _number(m, values[m]) for m in names}]
         )
 
-    inputs = {"measures": plugins.digest_table(("measure", m) for m in names),
+    inputs = {"measures": digests.plugin_digests(("measure", m) for m in names),
               "images": study.profile.rq2.images}  # fmt: skip
     return study.cached("own-measures", inputs, compute, run)
 
@@ -368,5 +369,5 @@ def _balanced(positive: np.ndarray, points: int) -> np.ndarray:
     """Sorted rows: half positives, half negatives, as far as there are enough of each. Positives
     are a tenth of all latents, and would hardly be seen in a plain sample."""
     sides = [np.flatnonzero(positive), np.flatnonzero(~positive)]
-    chosen = [s[measures.sample_rows(len(s), points // 2, seed=0)] for s in sides]
+    chosen = [s[intervals.sample_rows(len(s), points // 2, seed=0)] for s in sides]
     return np.sort(np.concatenate(chosen))

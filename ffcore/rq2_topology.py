@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ffcore import distances, measures, rq2, taxonomy, topology
+from ffcore import distances, intervals, measures, rq2, taxonomy, topology
 from ffcore.config import FACTORS
 from ffcore.intervals import holm
 from ffcore.store import WEIGHTS, Run
@@ -71,7 +71,7 @@ def homology(study: Study, run: Run, view: str = "raw") -> pd.DataFrame:
 
     def points() -> np.ndarray:
         values = rq2.latents(study, run).values
-        return values[measures.sample_rows(len(values), size.h0_points, seed=0)]
+        return values[intervals.sample_rows(len(values), size.h0_points, seed=0)]
 
     def compute() -> pd.DataFrame:
         if view == "unit":

@@ -226,8 +226,8 @@ class Pipeline:
                 used = self.code.reached(*EXPLORER_CODE)
             else:
                 path = self.notebooks[name].path
-                source = {"notebook": digests.notebook_digest(path)}
-                used = self.code.of_notebook(path)
+                source = {"notebook": digests.digest(catalogue.content(path))}
+                used = self.code.of_code(catalogue.code(path))
             self._fixed[name] = {
                 # Without the paths of this machine; what plug-ins do stands for their files.
                 "profile": self.profile.model_dump(mode="json", exclude={"source", "plugins"}),
@@ -236,7 +236,7 @@ class Pipeline:
                 "packages": digests.package_versions(NOTEBOOK_PACKAGES),
             }
             if own := plugins.of_files(self.profile.plugins):
-                self._fixed[name]["plugins"] = plugins.digest_table(own)
+                self._fixed[name]["plugins"] = digests.plugin_digests(own)
         return self._fixed[name]
 
     def needed(self, name: str) -> list[AnyExperiment]:

@@ -15,7 +15,6 @@ from ffcore import (
     digests,
     own_data,
     plugins,
-    published,
     reading,
     records,
     shipped,
@@ -327,7 +326,7 @@ def identity(trained: Run | Record) -> dict[str, Any]:
 def content(run: Run) -> list[Any]:
     """What a network's latents follow from: its key, for networks that never learn have the same
     files and other factors; its files; and its plug-ins, where it has any."""
-    own = plugins.digest_table(network(run).plugins.items())
+    own = digests.plugin_digests(network(run).plugins.items())
     files = {name: facts["sha256"] for name, facts in run.files.items()}
     return [run.experiment.key, files, *([own] if own else [])]
 
@@ -337,27 +336,3 @@ def network(trained: Run | Record) -> Experiment:
     if not isinstance(trained.experiment, Experiment):
         raise StoreError(f"{trained.experiment.name} is no network")
     return trained.experiment
-
-
-def as_published(experiment: Experiment) -> bool:
-    """Whether a network trained under the published conditions: beside data set, factors, seed
-    and number format, nothing differs from the paper's settings."""
-    if experiment.plugins:
-        return False
-    extra = set(experiment.settings) - {*FACTORS, "dataset", "seed", "precision"}
-    if experiment.dataset == "cifar-10":
-        paper = {"epochs": 100, "patience": 10, "widths": (2000, 2000)}
-        return extra == set(paper) and all(getattr(experiment, k) == v for k, v in paper.items())
-    own = published.counterpart(experiment.dataset) == experiment.dataset
-    return not extra and own and published.covers(experiment.dataset)
-
-
-def beside_published(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Our rows with the published columns of each data set's counterpart."""
-    import pandas as pd
-
-    parts = [
-        published.beside(part, table, published.counterpart(str(dataset)))
-        for dataset, part in frame.groupby("dataset", sort=False)
-    ]
-    return pd.concat(parts, ignore_index=True)

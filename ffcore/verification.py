@@ -15,8 +15,8 @@ from ffcore.config import FACTORS, AnyExperiment, Experiment
 from ffcore.console import duration, job, stop_if_interrupted
 from ffcore.digests import digest
 from ffcore.errors import StoreError
+from ffcore.published import as_published
 from ffcore.store import Run, Store
-from ffcore.study import as_published
 
 T = TypeVar("T")
 

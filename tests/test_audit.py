@@ -1,5 +1,7 @@
 """The audit follows from Table F3: it notices what is there, and nothing that is not."""
 
+import re
+
 import pytest
 
 from ffcore import audit, published
@@ -65,14 +67,14 @@ def test_three_data_sets_differ_from_four_unless_all_are_equal():
 
 def test_table_f3_fits_the_authors_own_seeds_and_a_shifted_one_does_not():
     checks = audit.own_band()
-    assert len(checks) == 36 and checks["inside"].all()
+    assert len(checks) == 54 and checks["inside"].all()
     assert claim(F3, "Its one-seed values")["verdict"] == audit.HOLDS
     moved = F3.assign(published_best=F3["published_best"] - 5)
     outside = audit.own_band(moved)
     assert not outside["inside"].all()
     row = claim(moved, "Its one-seed values")
     assert row["verdict"] == audit.FAILS
-    assert row["follows"].startswith(f"{(~outside['inside']).sum()} of 36 lie outside")
+    assert row["follows"].startswith(f"{(~outside['inside']).sum()} of 54 lie outside")
 
 
 def test_values_below_a_constant_answer_are_counted():
@@ -90,10 +92,42 @@ def test_robustness_is_a_claim_that_can_fail():
     assert claim(other, "Polar-FFA depends less")["verdict"] == audit.FAILS
 
 
+def test_table_f3_is_the_best_of_the_logs_and_a_misprint_would_be_counted(monkeypatch):
+    start = "Each value is the largest"
+    row = claim(F3, start)
+    assert (row["follows"], row["verdict"]) == ("432 of 432 are.", audit.HOLDS)
+    printed = published.table_f3()
+    printed.loc[7, "printed"] += 0.01
+    monkeypatch.setattr(published, "table_f3", lambda: printed)
+    row = claim(F3, start)
+    assert (row["follows"], row["verdict"]) == ("431 of 432 are.", audit.FAILS)
+
+
+def test_the_run_that_ended_after_ten_epochs_is_named_and_its_effect_told(monkeypatch):
+    row = claim(F3, "Every seed of mnist l2sq-sum-wta-tanh-sigmoid was trained for 50 epochs")
+    assert row["verdict"] == audit.FAILS
+    assert row["follows"] == (
+        "One stopped after 10. The published 97.75 ± 0.30 % after the last epoch includes it; "
+        "the other 9 have 97.85 ± 0.07 %."
+    )
+    runs = published.seed_curves()
+    monkeypatch.setattr(published, "seed_curves", lambda: runs[runs["curve"].map(len) == 50])
+    assert not audit.claims()["claim"].str.startswith("Every seed of").any()
+
+
+def test_the_misfiled_run_is_far_from_its_folder_and_near_to_where_one_lacks():
+    row = claim(F3, "On fashion-mnist the folder of l2sq-mean-none-relu-symmetric")
+    assert row["verdict"] == audit.FAILS
+    assert row["follows"].startswith("It holds 11, and that of l1-sum-wta-tanh-sigmoid 9.")
+    far, near = map(float, re.findall(r"([\d.]+) (?:standard deviations|from the mean)",
+                                      row["follows"]))  # fmt: skip
+    assert (far, near) == (5.2, 1.1)
+
+
 def test_every_claim_is_a_line_of_the_summary():
     checks = audit.claims()
     lines = audit.summary(checks).splitlines()
-    assert len(lines) == len(checks) == 7
+    assert len(lines) == len(checks) == 10
     assert all(
         str(v).capitalize() in line for v, line in zip(checks["verdict"], lines, strict=True)
     )

@@ -4,6 +4,7 @@ import math
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import given
@@ -107,26 +108,93 @@ def test_between_holds_inside_and_fails_outside():
     assert claims.side(claim, found(10, 9, 11)) == claims.NOISE
 
 
+OF_THE_GRID = ("accuracy", "failing", "spread", "best_norm", "order")
+
+
 def one(test, material, **arguments):
     (measured,) = claim_networks.TESTS[test](material, **arguments)
     return measured
 
 
 def test_the_published_grid_as_ours_reproduces_what_its_table_says():
-    grid = material(frame(*whole_grid()))
+    grid = frame(*whole_grid())
+    whole = material(grid.assign(last=grid["published_last"]))
     for claim in LEDGER.values():
-        if claim.test in ("accuracy", "failing", "spread", "best_norm", "order"):
-            measured = one(claim.test, grid, **claim.arguments)
-            assert measured.apart == "" and measured.seeds == 1
+        if claim.test in OF_THE_GRID:
+            measured = one(claim.test, whole, **claim.arguments)
+            assert measured.apart == "" and measured.seeds == 1 and "epochs" not in measured.over
             expected = claims.CONTRADICTED if claim.name == "norm_of_ffa" else claims.REPRODUCED
             assert claims.judge(claim, measured) == expected, claim.name
+            assert measured.last.dataset == "mnist" and measured.last.last is None
+            if measured.published:
+                theirs = float(measured.last.published)
+                assert theirs == pytest.approx(measured.last.value, abs=0.06)
 
 
-def test_a_grid_cut_short_is_underpowered_and_says_after_how_many_epochs():
-    grid = material(frame(*(r | {"epochs_run": 10} for r in whole_grid())))
-    measured = one("accuracy", grid, **ABOVE.arguments)
-    assert claims.judge(ABOVE, measured) == claims.UNDERPOWERED
-    assert measured.apart == "after 10 of 50 epochs"
+@pytest.mark.parametrize("claim", [c for c in LEDGER.values() if c.test in OF_THE_GRID],
+                         ids=lambda c: c.name)  # fmt: skip
+def test_a_whole_grid_cut_short_is_judged_and_says_after_how_many_epochs(claim):
+    measured = one(claim.test, material(frame(*whole_grid(after=10))), **claim.arguments)
+    assert claims.judge(claim, measured) in (claims.REPRODUCED, claims.CONTRADICTED, claims.NOISE)
+    assert measured.apart == "" and measured.over.endswith(", after 10 of 50 epochs")
+    if measured.published:
+        assert float(measured.published) == pytest.approx(measured.value, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("name", "lacks"),
+    [("accuracy_sigmoid", "30 of 36 pairs"), ("failing_sigmoid", "30 of 36 pairs"),
+     ("order_of_configurations", "102 of 108 configurations"),
+     ("norm_of_ffa", "6 of 12 configurations"),
+     ("dependence_on_factors", "30 of 36 configurations")],
+)  # fmt: skip
+@pytest.mark.parametrize("after", [None, 10])
+def test_a_part_of_a_grid_is_underpowered_and_says_how_much_of_it_there_is(name, lacks, after):
+    claim = LEDGER[name]
+    grid = frame(*whole_grid(after=after))
+    cut = (grid["probability"] == "ffa-sigmoid") & (grid["norm"] == "l1")
+    cut &= grid["aggregation"] == "sum"
+    assert cut.sum() == 6
+    grid.loc[cut, ["best", "last", "epochs_run"]] = math.nan
+    grid.loc[cut, "origin"] = "not run"
+    measured = one(claim.test, material(grid), **claim.arguments)
+    assert claims.judge(claim, measured) == claims.UNDERPOWERED
+    assert measured.apart == lacks
+    assert ("after 10 of 50 epochs" in measured.over) == (after == 10)
+
+
+def rows_of(claim, grid, monkeypatch):
+    """Its rows of the ledger, measured on a frame."""
+    monkeypatch.setattr("ffcore.claim_material.Material", lambda study: material(grid))
+    return claims.table(None, [claim]).to_dict("records")
+
+
+def test_with_last_gives_the_same_of_last_and_the_verdict_where_that_is_another(monkeypatch):
+    grid = frame(*whole_grid())
+    grid["last"] = grid["best"]
+    (row,) = rows_of(ABOVE, grid, monkeypatch)
+    assert row["verdict"] == claims.REPRODUCED
+    assert row["with_last"] == claims.measured(row)
+    fallen = grid["probability"] == "sigmoid"
+    grid.loc[fallen, "last"] = grid["best"] - 60
+    (row,) = rows_of(ABOVE, grid, monkeypatch)
+    assert row["verdict"] == claims.REPRODUCED
+    assert row["with_last"].startswith("-37.6 [") and row["with_last"].endswith("], contradicted")
+    line = f"after the last epoch instead of the best: {row['with_last']}"
+    assert line in claims.plain(pd.DataFrame([row]))
+
+
+def test_a_claim_that_is_not_of_accuracies_has_none_with_last(shipped):
+    assert (shipped["with_last"] == "").all()
+
+
+def test_a_part_of_the_grid_tells_in_the_ledger_how_much_not_how_long(monkeypatch):
+    grid = frame(*whole_grid(after=10))
+    grid.loc[grid.index[:36], ["best", "last", "epochs_run"]] = math.nan
+    (row,) = rows_of(ABOVE, grid, monkeypatch)
+    assert row["verdict"] == claims.UNDERPOWERED
+    assert row["because"] == "24 of 36 pairs; so far as claimed"
+    assert row["over"] == "24 pairs of configurations, after 10 of 50 epochs"
 
 
 def test_the_bands_count_configurations_and_their_wilson_interval():
@@ -134,6 +202,17 @@ def test_the_bands_count_configurations_and_their_wilson_interval():
     measured = one("within_bands", material(frame(*rows)))
     assert measured.value == 100 and measured.over == "18 configurations"
     assert 80 < measured.low < 90 and measured.high == pytest.approx(100)
+
+
+def test_bands_of_a_part_of_the_configurations_are_underpowered():
+    rows = whole_grid(after=10)
+    some = [r | {"last": r["band_last"]} for r in rows if r["norm"] != "l1"]
+    measured = one("within_bands", material(frame(*some)))
+    there = sum(r["band_last"] == r["band_last"] for r in some)
+    assert 0 < there < 18 and measured.value == 100
+    assert measured.apart == f"{there} of 18 configurations"
+    assert measured.over == f"{there} configurations, after 10 of 50 epochs"
+    assert claims.judge(LEDGER["ten_seeds"], measured) == claims.UNDERPOWERED
 
 
 def test_stability_compares_spreads_over_seeds_of_single_configurations():
@@ -172,7 +251,7 @@ def test_rows_tell_what_they_are_measured_over_and_what_is_lacking(shipped):
     assert claims.counts(shipped).count(",") == shipped["verdict"].nunique() - 1
     text = claims.markdown(shipped)
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {8}  # seven cells each
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {10}  # nine cells each
     assert "(sparsity_theorems.html#figure-sparsity_theorem2)" in text
     assert all(f"{name}:" in claims.plain(shipped) for name in shipped["claim"])
 

@@ -103,6 +103,16 @@ def test_each_accuracy_has_its_own_comparison():
     assert "selected" in set(contrasts.by_accuracy(held)["accuracy"])
 
 
+def test_beside_last_stands_the_published_last_and_beside_the_others_the_published_best():
+    grid = frame(*whole_grid())
+    grid["last"], grid["selected"] = grid["published_last"], grid["published_best"]
+    table = contrasts.by_accuracy(grid)
+    assert table["accuracy"].tolist() == ["best"] * 3 + ["last"] * 3 + ["selected"] * 3
+    ours, theirs = (table[c].to_numpy() for c in ("difference", "published_difference"))
+    assert theirs == pytest.approx(ours)
+    assert theirs[:3] == pytest.approx(theirs[6:]) and (abs(theirs[:3] - theirs[3:6]) > 0.1).any()
+
+
 def test_over_seeds_by_hand():
     values = {0: (90.0, 92.0, 80.0), 1: (91.0, 94.0, 80.0), 2: (89.0, 93.0, 80.0)}
     rows = [r for s, v in values.items() for r in trio("l2-sum-none-relu", *v, seed=s)]
@@ -126,11 +136,12 @@ def test_seeds_that_do_not_differ_give_no_test_and_one_seed_no_row():
 
 def test_flattery_is_best_minus_last_by_configuration():
     rows = [
-        network("l2-sum-none-relu-sigmoid", 90.0, last=88.0, band_best=98.3,
-                band_last=98.2),
-        network("l2-sum-none-relu-sigmoid", 90.0, seed=1, last=90.0, band_best=98.3,
-                band_last=98.2),
-        network("l1-sum-none-relu-sigmoid", 50.0, last=45.0, selected=48.0),
+        network("l2-sum-none-relu-sigmoid", 90.0, last=88.0, published_best=98.3,
+                published_last=98.2),
+        network("l2-sum-none-relu-sigmoid", 90.0, seed=1, last=90.0, published_best=98.3,
+                published_last=98.2),
+        network("l1-sum-none-relu-sigmoid", 50.0, last=45.0, selected=48.0, published_best=70.0,
+                published_last=69.5),
         network("l1-sum-none-relu-symmetric", 50.0, last=50.0, epochs_run=5),
         network("l1-sum-none-tanh-symmetric", NAN),
     ]  # fmt: skip
@@ -140,23 +151,27 @@ def test_flattery_is_best_minus_last_by_configuration():
     assert row["gap"] == pytest.approx((1 + 5) / 2)
     assert (row["largest"], row["largest_in"]) == (5, "l1-sum-none-relu-sigmoid")
     assert (row["selected_gap"], row["selected_largest"]) == (2, 2)
-    assert (row["shared"], row["shared_gap"]) == (1, 1)
-    assert row["published_gap"] == pytest.approx(0.1)
+    assert row["published_gap"] == pytest.approx((0.1 + 0.5) / 2)
+    assert np.isnan(table.loc[("in part", "symmetric"), "published_gap"])
     assert table.loc[("in part", "symmetric"), "networks"] == 1
 
 
 def test_agreement_is_perfect_with_itself_and_ignores_a_shift():
-    row = contrasts.agreement(frame(*whole_grid(shift=-2.0))).iloc[0]
-    assert row[["spearman", "kendall"]].tolist() == pytest.approx([1, 1])
-    assert (row["within_1"], row["within_3"]) == (0, 100)
-    assert row["mean_difference"] == pytest.approx(-2)
-    assert (row["configurations"], row["planned"]) == (108, 108)
+    grid = frame(*whole_grid(shift=-2.0, after=10))
+    table = contrasts.agreement(grid.assign(last=grid["published_last"] - 0.5))
+    assert table["accuracy"].tolist() == ["best", "last"]
+    assert table[["spearman", "kendall"]].to_numpy() == pytest.approx(np.ones((2, 2)))
+    assert table[["within_1", "within_3"]].to_numpy().tolist() == [[0, 100], [100, 100]]
+    assert table["mean_difference"].tolist() == pytest.approx([-2, -0.5])
+    assert (table[["configurations", "planned"]] == 108).all(axis=None)
+    assert table["epochs_run"].tolist() == [10, 10]
 
 
 def test_agreement_with_a_reversed_grid_is_minus_one():
     grid = frame(*whole_grid())
-    table = contrasts.agreement(grid.assign(best=100 - grid["best"]))
-    assert table[["spearman", "kendall"]].to_numpy() == pytest.approx(np.array([[-1, -1]]))
+    given = {"best": 100 - grid["published_best"], "last": grid["published_last"]}
+    table = contrasts.agreement(grid.assign(**given))
+    assert table[["spearman", "kendall"]].to_numpy() == pytest.approx(np.array([[-1, -1], [1, 1]]))
 
 
 def test_every_pair_of_probabilities_is_compared_once():

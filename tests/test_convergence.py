@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ffcore import convergence, measures
+from ffcore import convergence, intervals
 from ffcore.contrasts import CONFIGURATION
 from tests.frames import NAN, frame, network, trio
 
@@ -28,11 +28,13 @@ def test_area_time_and_epochs_by_hand():
     curve = [50.0, 80.0, 90.0, 99.8, 100.0]
     found = convergence.networks(*with_history([network("l2-sum-none-relu-sigmoid", 1.0)], [curve]))
     row = found.iloc[0]
-    assert (row["area"], row["time"]) == measures.convergence(np.array(curve) / 100)
+    assert (row["area"], row["time"]) == intervals.convergence(np.array(curve) / 100)
     assert row["area"] == pytest.approx((0.2 + 0.1 + 0.002) / 5)
     assert row["time"] == pytest.approx(3 / 5)
     assert (row["epochs_90"], row["epochs_95"]) == (3, 4)
-    assert row["published_area"] == pytest.approx(0.0069)
+    # Theirs of five epochs: 89.93, 93.18, 94.21, 94.96, 95.52.
+    assert row["published_area"] == pytest.approx((2.34 + 1.31 + 0.56 + 0) / 100 / 5)
+    assert row["published_time"] == pytest.approx(4 / 5)
 
 
 def test_histories_are_cut_where_the_frame_was_levelled():
@@ -43,6 +45,17 @@ def test_histories_are_cut_where_the_frame_was_levelled():
     assert convergence.levelled(cut, histories)["epoch"].tolist() == [1, 2]
     assert convergence.networks(cut, histories)["area"][0] == pytest.approx(0)
     assert convergence.networks(full, histories)["area"][0] == pytest.approx((35 + 25 + 0) / 400)
+
+
+def test_theirs_are_looked_at_after_as_many_epochs_as_the_data_set_has_of_ours():
+    rows = [network("l2-sum-none-relu-sigmoid", 1.0, dataset=d)
+            for d in ("mnist", "mnist-5k", "cifar-100")]  # fmt: skip
+    curves = [[50.0, 60.0, 70.0], [50.0, 60.0], [1.0, 2.0]]
+    found = convergence.networks(*with_history(rows, curves))
+    said = found.set_index("dataset")["published_area"]
+    assert said["mnist"] == pytest.approx((1.03 + 0) / 100 / 3)
+    assert said["mnist-5k"] == pytest.approx(0)
+    assert np.isnan(said["cifar-100"])
 
 
 def test_a_network_that_was_not_run_keeps_its_row():

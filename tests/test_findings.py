@@ -61,11 +61,17 @@ def test_no_ranking_of_levels_without_all_of_them(factor):
 
 
 def test_agreement_and_flattery_repeat_their_tables():
-    text = findings.agreement(contrasts.agreement(GRID))
-    assert "Spearman ρ = 1.00 [1.00, 1.00]" in text and "−1.00 points in the mean" in text
+    same = GRID.assign(last=GRID["published_last"] - 2)
+    best, last = findings.agreement(contrasts.agreement(same)).splitlines()
+    for line, name, gap in ((best, "best", 1), (last, "last", 2)):
+        assert line.startswith(f"- **mnist**, {name}: over 108 of 108 configurations ours and")
+        assert "theirs after 50 epochs rank with Spearman ρ = 1.00 [1.00, 1.00]" in line
+        assert f"−{gap}.00 points in the mean" in line
     text = findings.flattery(contrasts.flattery(GRID))
     assert "108 networks trained as planned (50 epochs): best is 1.00 points" in text
-    assert "Over the 18 configurations with published seeds it is 1.00, theirs 0.18" in text
+    assert "In the authors' runs after as many epochs it is 2.61." in text
+    none = findings.flattery(contrasts.flattery(GRID.assign(published_last=NAN)))
+    assert "best is 1.00 points" in none and "authors" not in none
     assert "No network of this profile held images out" in text
     held = findings.flattery(contrasts.flattery(GRID.assign(selected=GRID["best"] - 0.5)))
     assert "Best is 0.50 points [0.50, 0.50] above the epoch that held-out images select" in held

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.neighbors import NearestNeighbors
 
-from ffcore import measures
+from ffcore import intervals, measures
 from ffcore.errors import ConfigError
 
 HAND = np.array([[3.0, 4.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0], [0, -7.0, 0, 0]])
@@ -161,24 +161,24 @@ def test_neighbours_far_closer_than_the_norm_are_told_apart():
 def test_separability_of_one_kind_is_nan_and_the_sample_is_that_of_the_seed():
     h, positive = latents(), flags(400)
     assert math.isnan(measures.separability(h, np.ones(400, dtype=bool)))
-    rows = measures.sample_rows(400, 100, 7)
+    rows = intervals.sample_rows(400, 100, 7)
     expected = measures.separability(h[rows], positive[rows])
     assert measures.separability(h, positive, points=100, seed=7) == expected
 
 
 def test_convergence_by_hand():
     # a* = 0.9; walk: e=1 adds 0.4, e=2 adds 0.1, e=3 adds 0.004 and stops.
-    area, when = measures.convergence([0.1, 0.5, 0.8, 0.896, 0.9])
+    area, when = intervals.convergence([0.1, 0.5, 0.8, 0.896, 0.9])
     assert area == pytest.approx((0.4 + 0.1 + 0.004) / 5) and when == pytest.approx(3 / 5)
 
 
 def test_the_walk_starts_at_the_second_epoch():
-    assert measures.convergence([0.9, 0.9, 0.2]) == pytest.approx((0.0, 1 / 3))
+    assert intervals.convergence([0.9, 0.9, 0.2]) == pytest.approx((0.0, 1 / 3))
 
 
 def test_a_walk_that_never_stops_takes_the_whole_length():
-    assert measures.convergence([0.9, 0.5, 0.6, 0.5]) == pytest.approx((1.1 / 4, 1.0))
-    assert measures.convergence([0.3]) == (0.0, 1.0)
+    assert intervals.convergence([0.9, 0.5, 0.6, 0.5]) == pytest.approx((1.1 / 4, 1.0))
+    assert intervals.convergence([0.3]) == (0.0, 1.0)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
@@ -190,7 +190,7 @@ def test_convergence_equals_the_walk_as_it_is_told(accuracies):
             break
     else:
         e = len(accuracies)
-    area, when = measures.convergence(accuracies)
+    area, when = intervals.convergence(accuracies)
     assert area == pytest.approx(total / len(accuracies)) and when == e / len(accuracies)
 
 
@@ -202,7 +202,7 @@ def test_all_measures_have_the_names_of_the_published_table_and_the_values_of_th
         "neural_usage_fraction separability convergence_area convergence_time"
     )
     assert list(found) == header.split()
-    usage, course = measures.neural_usage(h), measures.convergence(accuracies)
+    usage, course = measures.neural_usage(h), intervals.convergence(accuracies)
     expected = measures.hoyer_means(h, positive) | dict(
         test_accuracy=0.85, neural_usage_hoyer=usage[0], neural_usage_fraction=usage[1],
         separability=measures.separability(h, positive, points=300, seed=5),
@@ -276,9 +276,9 @@ def test_unit_rows_survive_values_whose_squares_underflow():
 
 @given(st.integers(1, 200), st.integers(1, 250), st.integers(0, 9))
 def test_sampled_rows_are_sorted_distinct_and_repeatable(n, size, seed):
-    rows = measures.sample_rows(n, size, seed)
+    rows = intervals.sample_rows(n, size, seed)
     assert len(rows) == min(n, size) and (np.diff(rows) > 0).all() and rows[-1] < n
-    np.testing.assert_array_equal(rows, measures.sample_rows(n, size, seed))
+    np.testing.assert_array_equal(rows, intervals.sample_rows(n, size, seed))
 
 
 @pytest.mark.parametrize(
@@ -291,10 +291,10 @@ def test_sampled_rows_are_sorted_distinct_and_repeatable(n, size, seed):
         (lambda: measures.hoyer_means(HAND, np.ones(4)), r"float64 \[4\]; expected bool \[4\]"),
         (lambda: measures.separability(HAND, np.ones(3, dtype=bool)), r"expected bool \[4\]"),
         (lambda: measures.separability(HAND, np.ones(4, dtype=bool)), "choose 1 to 3"),
-        (lambda: measures.convergence([]), "at least one"),
-        (lambda: measures.convergence([97.3, 98.1]), "divide percent by 100"),
-        (lambda: measures.convergence([float("nan")]), "one fraction in"),
-        (lambda: measures.sample_rows(10, 0, 0), "a sample of 0 of 10"),
+        (lambda: intervals.convergence([]), "at least one"),
+        (lambda: intervals.convergence([97.3, 98.1]), "divide percent by 100"),
+        (lambda: intervals.convergence([float("nan")]), "one fraction in"),
+        (lambda: intervals.sample_rows(10, 0, 0), "a sample of 0 of 10"),
     ],
 )
 def test_impossible_input_is_refused_with_its_reason(call, message):

@@ -20,7 +20,8 @@ from PIL import Image
 
 from ffcore import data, datasets, own_data, own_images, planning, published, sources
 from ffcore.errors import ConfigError, DataError
-from ffcore.study import as_published, read_profile
+from ffcore.published import as_published
+from ffcore.study import read_profile
 
 ROOT = Path(__file__).parent.parent
 Arrays = dict[str, np.ndarray]

@@ -85,13 +85,14 @@ def test_means_show_the_published_ones_even_where_ours_lack():
 
 
 def test_ten_seeds_are_sorted_and_have_a_point_a_seed():
-    rows = [*whole_grid(), *whole_grid(seed=1, origin="shipped"), *whole_grid("fashion-mnist")]
+    rows = [*whole_grid(), *whole_grid(seed=1, origin="shipped"), *whole_grid("fashion-mnist"),
+            *whole_grid("cifar-10")]  # fmt: skip
     figure = plots_contrasts.ten_seeds(frame(*rows))
-    assert len(figure.axes) == 2
-    left, right = figure.axes
-    assert drawn(left, "o") == drawn(right, "o") == 2 * 18
-    middles = [p.get_x() + p.get_width() / 2 for p in left.patches]
-    assert len(middles) == 18 and middles == sorted(middles)
+    assert [drawn(a, "o") for a in figure.axes] == [2 * 18, 2 * 18, 18, 18]
+    assert figure.axes[2].get_title().startswith("Fashion-MNIST")
+    for left in figure.axes[::2]:
+        middles = [p.get_x() + p.get_width() / 2 for p in left.patches]
+        assert len(middles) == 18 and middles == sorted(middles)
     assert {"own results", "shipped results"} <= legend(figure)
 
 
@@ -112,6 +113,9 @@ def test_selection_has_a_point_a_network_and_the_published_means():
     assert [drawn(a, "o") for a in figure.axes] == [108, 108]
     assert [drawn(a, "D") for a in figure.axes] == [3, 3]
     assert "trained in part" in legend(figure)
+    none = grid.assign(published_last=NAN)
+    figure = plots_contrasts.selection(none, contrasts.flattery(none))
+    assert [drawn(a, "D") for a in figure.axes] == [0, 0]
 
 
 def curves(*networks):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ffcore import labels, origin, plugins, rq1, taxonomy, train, trial, workers
+from ffcore import digests, labels, origin, plugins, rq1, taxonomy, train, trial, workers
 from ffcore.classifier import ClassifierError, FFClassifier
 from ffcore.config import FACTORS, levels, make_experiment
 from ffcore.errors import ConfigError, StoreError
@@ -250,7 +250,7 @@ def test_a_function_registered_by_hand_may_be_registered_again_and_has_no_digest
     copied("norm", "l2")
     copied("norm", "l2")
     with pytest.raises(ConfigError, match="put it into a file"):
-        plugins.digest("norm", "my_l2")
+        digests.plugin_digest("norm", "my_l2")
 
 
 CHANGES = {
