@@ -188,7 +188,8 @@ def _need(
         short = set(planned).intersection(cut)
     obstacle = ""
     if claim.where == "paper" and not all(_as_claimed(claim.networks, e) for e in planned):
-        obstacle = "it does not train under the conditions of the claim"
+        theory = claim.networks == "theory"
+        obstacle = f"the claim is of {THEORY if theory else 'the published conditions'}"
     elif fewest < claim.seeds:
         obstacle = f"it plans {fewest} of {claim.seeds} seeds"
     first = [e for e in planned if e in chosen]

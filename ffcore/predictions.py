@@ -10,6 +10,7 @@ from ffcore.config import AnyExperiment
 from ffcore.store import Run, Store
 
 LOOKED_AT = 40  # past runs of a kind that are enough for a median
+ALIKE = 10  # networks of so many times the weights: those that are smaller spend most on overhead
 
 
 Rates = dict[tuple[str, str], float]
@@ -61,13 +62,16 @@ def past(
 
 
 def similar(pending: Sequence[AnyExperiment], store: Store) -> list[Run]:
-    """Stored runs of the kinds of some experiments, those of their data sets first; LOOKED_AT of
-    each kind at most."""
+    """Stored runs of the kinds of some experiments and of about their size, those of their data
+    sets first; LOOKED_AT of each kind at most."""
     wanted = {(e.kind, e.dataset) for e in pending}
-    kinds = {e.kind for e in pending}
+    sizes: dict[str, set[int]] = {}
+    for e in pending:
+        sizes.setdefault(e.kind, set()).add(planning.weights(e))
     stored = sorted(store.experiments(), key=lambda e: (e.kind, e.dataset) not in wanted)
     found: list[Run] = []
-    for kind in sorted(kinds):
-        of_kind = [e for e in stored if e.kind == kind]
-        found += store.usable(of_kind[:LOOKED_AT])
+    for kind, of_kind in sorted(sizes.items()):
+        low, high = min(of_kind) / ALIKE, max(of_kind) * ALIKE
+        same = [e for e in stored if e.kind == kind and low <= planning.weights(e) <= high]
+        found += store.usable(same[:LOOKED_AT])
     return found
