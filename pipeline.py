@@ -81,11 +81,28 @@ def train(
     only: Annotated[
         str | None, typer.Option(help="Only rq1, polarity, choices (or all networks), or sparsity.")
     ] = None,
+    missing: Annotated[
+        bool,
+        typer.Option(
+            "--missing",
+            help="Leave out what is shipped, or stored in another number format, "
+            "for all its epochs.",
+        ),
+    ] = False,
+    for_claims: Annotated[
+        bool,
+        typer.Option("--for-claims", help="First what settles most claims of the papers an hour."),
+    ] = False,
+    hours: Annotated[
+        str | None,
+        typer.Option(metavar="HOURS", help="Begin only what is predicted to end within so long."),
+    ] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Train what is missing, and show what came out. Naming a factor leaves out the rest of the
     grid and the sparsity studies."""
-    from ffcore import plans
+    from ffcore import claims as ledger
+    from ffcore import plans, schedule
     from ffcore.config import legal
     from ffcore.profiles import PARTS
 
@@ -116,13 +133,30 @@ def train(
             f"profile {pipeline.profile.label} has no {only or 'network'}"
             + (f" with {named}" if named else "")
         )
-    if dry_run:
+    limit = schedule.hours(hours)
+    chosen_of_them = missing or for_claims or limit is not None
+    if dry_run and not chosen_of_them:
         return _planned(plans.training_plan(pipeline, experiments))
+
+    def agenda() -> schedule.Agenda:
+        return schedule.agenda(
+            pipeline.profile, pipeline.evidence, pipeline.states(experiments),
+            pipeline.data_folder, ledger.ledger() if for_claims else None, missing, limit,
+        )  # fmt: skip
+
+    if dry_run:
+        for line in schedule.lines(agenda(), pipeline.profile):
+            print(line)
+        return
     with alone(pipeline.results):
-        if not pipeline.train(experiments):
+        todo = agenda() if chosen_of_them else None
+        for line in todo.left_out() if todo else ():
+            say(line)
+        if not pipeline.train(experiments, todo) and not todo:
             say(f"nothing to train: all {len(experiments)} experiments are stored")
-    for e in experiments:
-        run = pipeline.store.load(e)
+    stored = pipeline.store.usable(experiments) if todo else map(pipeline.store.load, experiments)
+    for run in stored:
+        e = run.experiment
         if e.kind == "network":
             shown = (f"{k} {100 * run.summary[k]:.2f} %" for k in ("best", "last", "selected")
                      if run.summary[k] is not None)  # fmt: skip
@@ -134,6 +168,8 @@ def train(
                       for side in ("positive", "negative")]  # fmt: skip
             during = "in training" if e.epochs else "at initialisation"
             print(f"{e.name}: Theorem 2 holds {during} for {' and '.join(shares)}")
+    if todo:
+        say(todo.ended())
 
 
 @app.command()
@@ -197,8 +233,10 @@ def claims(
     pipeline: Pipeline,
     names: Annotated[list[str] | None, typer.Argument(help="Claims; all if none.")] = None,
 ) -> None:
-    """Every claim of the papers beside what stored results say of it, with a verdict."""
+    """Every claim of the papers beside what stored results say of it, with a verdict; where it is
+    open, what is lacking, and how long that takes here."""
     from ffcore import claims as ledger
+    from ffcore import schedule
 
     known = {claim.name: claim for claim in ledger.ledger()}
     for name in names or []:
@@ -206,7 +244,9 @@ def claims(
             raise unknown("claim", name, known)
     with alone(pipeline.results):
         found = ledger.table(pipeline.study, [known[name] for name in names or known])
-    print(ledger.plain(found))
+        lacks = ledger.lacks(pipeline.study, found)
+        here = schedule.times([lack.trainings for lack in lacks], pipeline.store)
+    print(ledger.plain(found, here))
     print(f"profile {pipeline.profile.label}: {ledger.counts(found)}")
 
 

@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ffcore.config import build
 from ffcore.errors import ConfigError, StoreError, unknown
+from ffcore.needs import Lack, Networks
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ffcore.claim_material import Measured
+    from ffcore.config import AnyExperiment
+    from ffcore.needs import Need, Stock
     from ffcore.study import Study
 
 REPRODUCED, NOISE, CONTRADICTED = "reproduced", "within noise", "contradicted"
@@ -69,6 +72,7 @@ class Claim(BaseModel):
     bound_is: str = "the claim's"
     seeds: int = Field(ge=0)
     where: Literal["paper", "anywhere"]
+    networks: Networks
     evidence: str = Field(pattern=r"^[a-z0-9_]+#(figure|table)-[a-z0-9_]+$")
     paper: str = ""
     source: str = ""
@@ -141,8 +145,8 @@ def table(study: Study, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
         95 % interval ``low`` and ``high``, ``unit``, ``claimed``, ``bound`` (whose it is),
         ``published``, ``with_last`` (the same of accuracies after the last epoch, and the verdict
         where that is another), ``seeds``, ``over`` (what the interval is over), ``needs``,
-        ``because``
-        (of an *underpowered*: what is lacking, and where the interval lies so far), ``evidence``.
+        ``because`` (of an *underpowered*: what is lacking, and where the interval lies so far),
+        ``lacking`` (of an open one: which trainings would settle it), ``evidence``.
     """
     import pandas as pd
 
@@ -150,7 +154,46 @@ def table(study: Study, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
 
     material = Material(study)
     rows = [row for claim in claims or ledger() for row in _rows(claim, material)]
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    words = [one.words for one in lacks(study, frame)]
+    frame.insert(frame.columns.get_loc("evidence"), "lacking", words)
+    return frame
+
+
+def lacks(study: Study, found: pd.DataFrame) -> list[Lack]:
+    """What each row of a frame of ``table`` lacks; nothing where it is decided."""
+    from ffcore import needs
+    from ffcore.evidence import Evidence
+
+    profile, evidence = study.profile, Evidence(study.store, study.root / "shipped")
+    planned: list[AnyExperiment] = [*profile.networks("rq1", "polarity"), *profile.sparsity_runs()]
+    there = needs.stock(planned, evidence)
+    every = needs.needs(ledger(), profile, there)
+    claims, parts = {claim.name: claim for claim in ledger()}, needs.parts(profile)
+    return [_lack(claims[row["claim"]], row, every, there, parts)
+            for row in found.to_dict("records")]  # fmt: skip
+
+
+def _lack(
+    claim: Claim, row: Mapping[str, Any], every: Sequence[Need], there: Stock,
+    parts: Mapping[AnyExperiment, str],
+) -> Lack:  # fmt: skip
+    from ffcore import needs
+    from ffcore.intervals import wilson
+
+    if row["verdict"] in (REPRODUCED, CONTRADICTED):
+        return Lack((), "")
+    if claim.networks == "none":
+        return Lack((), "nothing to train: more draws, `propositions` in the profile")
+    # Where nothing was measured there is no data set: the first that the profile plans.
+    same = [n for n in every if n.claim == claim.name and row["dataset"] in (n.dataset, "–")]
+    number, _, what = str(row["over"]).partition(" ")
+    if claim.test == "within_bands" and row["verdict"] == NOISE and what == "configurations":
+        best = 100 * wilson(int(number), int(number))[0]
+        if best <= claim.holds.ends[0]:
+            return Lack((), f"more seeds cannot reproduce it under this test: the interval of "
+                            f"{number} of {number} {what} would begin at {best:.0f} %")  # fmt: skip
+    return needs.lack(next(iter(same), None), there, row["verdict"] == NOISE, parts)
 
 
 def counts(found: pd.DataFrame) -> str:
@@ -178,14 +221,20 @@ def markdown(found: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def plain(found: pd.DataFrame) -> str:
-    """A frame of ``table`` in lines for a terminal."""
+def plain(found: pd.DataFrame, here: Sequence[str] = ()) -> str:
+    """A frame of ``table`` in lines for a terminal.
+
+    Args:
+        here: how long what each row lacks would take, in words; it is of a machine, and no part of
+            the table that reports show.
+    """
     lines: list[str] = []
+    took = dict(zip(found.index, here, strict=False))
     for (paper, claim), part in found.groupby(["paper", "claim"], sort=False):
         if not any(line == paper for line in lines):
             lines.append(paper)
         lines.append(f"  {claim}: {part['statement'].iloc[0]}")
-        for r in part.to_dict("records"):
+        for number, r in zip(part.index, part.to_dict("records"), strict=True):
             seeds = f"{r['seeds']} seed{'s' * (r['seeds'] != 1)}, " if r["seeds"] else ""
             because = f"; {r['because']}" if r["because"] else ""
             lines.append(
@@ -195,6 +244,9 @@ def plain(found: pd.DataFrame) -> str:
             if r["with_last"]:
                 lines.append(f"    {'':13} after the last epoch instead of the best: "
                              f"{r['with_last']}")  # fmt: skip
+            if r["lacking"]:
+                time = f": {took[number]}" if took.get(number) else ""
+                lines.append(f"    {'':13} lacking: {r['lacking']}{time}")
         lines.append(f"    {'evidence':13} {part['evidence'].iloc[0]}")
     return "\n".join(lines)
 

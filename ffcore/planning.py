@@ -153,13 +153,17 @@ def _task_bytes(task: workers.Task) -> float:
 def operations(e: AnyExperiment) -> float:
     """Multiplications of a training's matrix products, roughly: to order tasks, and to tell how
     long one will take from others."""
-    source = sources.lookup(e.dataset)
-    images = source.counts[0]
+    images = sources.lookup(e.dataset).counts[0]
     if isinstance(e, Experiment):
-        sizes = [source.pixels, *e.widths]
         passes = e.epochs * (1.3 if e.inhibition == "wta" else 1)
     else:
-        sizes = [source.pixels, *[e.width] * e.layers]
         images = e.images or images
         passes = e.epochs + 1  # the initial layer is looked at, too
-    return passes * images * sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    return passes * images * weights(e)
+
+
+def weights(e: AnyExperiment) -> int:
+    """How many weights an experiment's layers have, roughly: multiplications an image."""
+    widths = e.widths if isinstance(e, Experiment) else [e.width] * e.layers
+    sizes = [sources.lookup(e.dataset).pixels, *widths]
+    return sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))

@@ -55,10 +55,8 @@ def training_plan(pipeline: Pipeline, experiments: Sequence[AnyExperiment]) -> l
     for e, state in states.items():
         if not state.usable:
             groups.setdefault((e.kind, e.dataset, state), []).append(e)
-    past = pipeline.store.usable(experiments)
     every = [e for group in groups.values() for e in group]
-    if every and {e.kind for e in every} - {r.experiment.kind for r in past}:
-        past += predictions.similar(every, pipeline.store)
+    past = predictions.past(every, pipeline.store, experiments)
     steps = []
     for (kind, dataset, state), group in groups.items():
         what = "networks" if kind == "network" else "sparsity runs"

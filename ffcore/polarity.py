@@ -78,7 +78,7 @@ def shares(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
         (percent, see ``within``), ``published``, ``verdict``.
     """
     claim = published.figures()["claims"]["polarity_share"]["value"]
-    as_claimed = all(_as_claimed(e) for e in study.profile.networks("polarity"))
+    as_claimed = all(as_in_appendix(e) for e in study.profile.networks("polarity"))
     rows = []
     for column in ("best", "last"):
         found = deviations(frame, column)
@@ -97,6 +97,13 @@ def shares(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
                  "published": claim, "verdict": verdict}
             )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def as_in_appendix(experiment: Experiment) -> bool:
+    """Whether a network is of appendix E: beside share and epochs, as the paper trains MNIST."""
+    usual = {"epochs": 50, "positive_fraction": None}
+    other = make_experiment(**{**experiment.model_dump(), **usual})
+    return other.dataset == "mnist" and experiment.epochs == EPOCHS and as_published(other)
 
 
 def balance(found: pd.DataFrame) -> pd.DataFrame:
@@ -224,13 +231,6 @@ def _whole(frame: pd.DataFrame, column: str) -> pd.Series:
 def _planned(frame: pd.DataFrame, column: str) -> bool:
     """Whether every planned network is there, trained for the planned epochs."""
     return bool((_whole(frame, column) & (frame["epochs_run"] == frame["epochs"])).all())
-
-
-def _as_claimed(experiment: Experiment) -> bool:
-    """Whether a network is of appendix E: beside share and epochs, as the paper trains MNIST."""
-    usual = {"epochs": 50, "positive_fraction": None}
-    other = make_experiment(**{**experiment.model_dump(), **usual})
-    return other.dataset == "mnist" and experiment.epochs == EPOCHS and as_published(other)
 
 
 def _mean_and_interval(values: pd.Series, of: pd.DataFrame) -> tuple[float, float, float]:

@@ -14,7 +14,17 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffcore import catalogue, digests, doing, origin, planning, plugins, records, workers
+from ffcore import (
+    catalogue,
+    digests,
+    doing,
+    origin,
+    planning,
+    plugins,
+    records,
+    schedule,
+    workers,
+)
 from ffcore.config import AnyExperiment, Experiment
 from ffcore.console import duration, job, say, stop_if_interrupted
 from ffcore.definitions import Definitions, definitions
@@ -93,22 +103,27 @@ class Pipeline:
         self.store.save_verified()
         return found
 
-    def train(self, experiments: Sequence[AnyExperiment]) -> int:
-        """Train and store what is missing, damaged or outdated; returns how many that was.
+    def train(
+        self, experiments: Sequence[AnyExperiment], agenda: schedule.Agenda | None = None
+    ) -> int:
+        """Train and store what is missing, damaged or outdated, or what an agenda names of that;
+        returns how many that was.
 
         Each network is stored as soon as it is done, so that an interruption loses only those in
         the making.
         """
         self.store.sweep()
         states = self.states(experiments)
-        pending = [e for e, state in states.items() if not state.usable]
+        done = [e for e, state in states.items() if state.usable]
+        agenda = agenda or schedule.everything(states)
+        pending = agenda.trainings
         for state in sorted({states[e] for e in pending if states[e].name != "missing"}, key=str):
             same = [e for e in pending if states[e] == state]
             others = f" and {len(same) - 1} more" if len(same) > 1 else ""
             say(f"retraining {same[0].name}{others}: {state.name}, {state.reason}")
         if not pending:
             if not self.store.listed:  # it was stopped between the last run and their list
-                self._list_runs(experiments)
+                self._list_runs(done)
             return 0
         planning.require_data(pending, self.data_folder)
         from ffcore import cluster
@@ -116,19 +131,20 @@ class Pipeline:
         began, device = time.monotonic(), self.profile.device
         with cluster.joined(self.cluster) as away:
             place = cluster.place(away.welcome(), device) if away else planning.here(device)
-            tasks = planning.tasks(
-                pending, len(experiments), place, self.data_folder, self.profile.plugins,
+            tasks = [task for part in agenda.parts for task in planning.tasks(
+                part, len(experiments), place, self.data_folder, self.profile.plugins,
                 str(self.store.checkpoints),
-            )  # fmt: skip
+            )]  # fmt: skip
             with self._storing(len(pending), len(tasks)) as (tell, keep):
                 for outcome in workers.run_tasks(
                     tasks, away, tell, None if away else planning.processes(tasks),
-                    away.look if away else stop_if_interrupted,
+                    away.look if away else stop_if_interrupted, admits=agenda.admits,
                 ):  # fmt: skip
                     keep(outcome)
-        self._list_runs(experiments)  # with those of a training that was stopped before
-        say(f"trained {len(pending)} in {duration(time.monotonic() - began)}")
-        return len(pending)
+                    agenda.learn(outcome)
+        self._list_runs([*done, *agenda.trained])  # with those of one that was stopped before
+        say(f"trained {len(agenda.trained)} in {duration(time.monotonic() - began)}")
+        return len(agenda.trained)
 
     def _list_runs(self, stored: Sequence[AnyExperiment]) -> None:
         """What follows training: the table of runs, and checkpoints that are of no more use go."""

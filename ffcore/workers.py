@@ -117,6 +117,7 @@ def run_tasks(
     poll: Callable[[], None] | None = None,
     work: Callable[[Any, Callable[[Note], None]], list[Any]] | None = None,
     more: Callable[[], Sequence[Any]] | None = None,
+    admits: Callable[[Any], bool] | None = None,
 ) -> Iterator[Any]:
     """Outcomes as tasks finish, in any order.
 
@@ -130,16 +131,17 @@ def run_tasks(
         poll: called several times a second; what it raises ends the work.
         work: what is done with a task, in place of training it; told whom to tell.
         more: asked for further tasks, once, when all before are done.
+        admits: asked of each task as a process is free for it, and no sooner; False leaves it out.
 
     Raises:
         ResourceError: memory ran out, or one of the local processes was ended from outside; names
             what it worked on. Outcomes that were there by then came before.
     """
-    work = partial(_guarded, work or perform)
+    work, admitted = partial(_guarded, work or perform), partial(filter, admits or (lambda _: True))
     count = min(workers or cores(), len(tasks))
     if executor is None and count <= 1:
         for some in (lambda: tasks, more or list):
-            for task in some():
+            for task in admitted(some()):
                 yield from work(task, tell or (lambda note: None))
         return
     stop = None
@@ -151,19 +153,20 @@ def run_tasks(
         context = get_context("spawn")
         notes, stop = context.Queue(), context.Event()
         pool = ProcessPoolExecutor(count, context, initializer=_enter, initargs=(notes, stop))
-    todo, waiting = iter(tasks), set[Future[list[Outcome]]]()
+    todo, waiting = admitted(tasks), set[Future[list[Outcome]]]()
     busy: dict[int, str] = {}
     processes: list[Any] = []
     try:
         while True:
             with _interrupts_later():
-                free = getattr(pool, "ahead", 2 * count) - len(waiting)
+                ahead = getattr(pool, "ahead", 2 * count)
+                free = (max(1, getattr(pool, "count", count)) if admits else ahead) - len(waiting)
                 waiting |= {pool.submit(work, task, _tell) for task in islice(todo, max(free, 0))}
             processes = list((getattr(pool, "_processes", None) or {}).values()) or processes
             if not waiting:
                 if more is None:
                     return
-                todo, more = iter(more()), None
+                todo, more = admitted(more()), None
                 continue
             done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
             _pass_on(notes, tell, busy)

@@ -256,6 +256,19 @@ def test_rows_tell_what_they_are_measured_over_and_what_is_lacking(shipped):
     assert all(f"{name}:" in claims.plain(shipped) for name in shipped["claim"])
 
 
+def test_open_rows_tell_which_trainings_they_lack_and_a_terminal_how_long_these_take(shipped):
+    open_ = ~shipped["verdict"].isin([claims.REPRODUCED, claims.CONTRADICTED])
+    assert (shipped["lacking"] != "").equals(open_)
+    said = shipped.groupby(["claim", "dataset"])["lacking"].first()
+    assert said["polarity_within", "mnist"] == "216 networks of polarity on mnist (seed 0)"
+    assert "would begin at 82 %" in said["ten_seeds", "mnist"]
+    assert said["theorem_1", "fashion-mnist"].endswith("the claim is of mnist")
+    here = [f"about {n} min here" for n in range(len(shipped))]
+    (number,) = [i for i, c in enumerate(shipped["claim"]) if c == "polarity_within"]
+    assert f"polarity on mnist (seed 0): about {number} min here" in claims.plain(shipped, here)
+    assert " here" not in "".join(shipped["lacking"]), "reports do not depend on the machine"
+
+
 def test_the_figure_shows_every_row_in_the_colour_of_its_verdict(shipped):
     figure = plots_claims.forest(shipped)
     assert len(figure.axes[0].get_yticklabels()) == len(shipped)

@@ -151,8 +151,8 @@ def test_no_verdict_in_part_or_under_other_conditions():
 
 def test_the_paper_profile_is_appendix_e():
     planned = read_profile("paper").networks("polarity")
-    assert len(planned) == 252 and all(polarity._as_claimed(e) for e in planned)
-    assert not any(polarity._as_claimed(e) for e in read_profile("quick").networks("polarity"))
+    assert len(planned) == 252 and all(polarity.as_in_appendix(e) for e in planned)
+    assert not any(polarity.as_in_appendix(e) for e in read_profile("quick").networks("polarity"))
 
 
 def test_what_never_learns_does_not_count_for_the_claim_unseen():

@@ -37,3 +37,10 @@ def test_similar_runs_of_the_store_come_from_the_same_data_set_first(tmp_path):
     found = predictions.similar([tiny(seed=5)], store)
     assert [r.experiment.dataset for r in found] == ["digits", "mnist-5k"]
     assert predictions.similar([SparsityExperiment(dataset="digits")], store) == []
+
+
+def test_far_smaller_networks_tell_nothing_of_large_ones(tmp_path):
+    store = Store(tmp_path)
+    store.save(tiny(), {"epochs": 2}, {"history": [{"epoch": 1}]}, {}, {"training": 1.0}, {})
+    large = tiny(dataset="mnist", widths=(1000, 1000))
+    assert predictions.similar([large], store) == [] and predictions.similar([tiny(seed=1)], store)

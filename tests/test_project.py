@@ -117,7 +117,10 @@ ARROWS = {
                       "workers"},
     "start_bench": {"bench", "config", "store", "study", "workers"},
     "influence": {"sparsity"},
-    "claims": {"claim_material", "claim_networks", "claim_theory", "config", "study"},
+    "needs": {"config", "polarity", "profiles", "published", "rq2", "study"},
+    "schedule": {"config", "console", "needs", "planning", "predictions", "sources", "workers"},
+    "claims": {"claim_material", "claim_networks", "claim_theory", "config", "evidence",
+               "intervals", "needs", "study"},
     "claim_material": {"conditions", "convergence", "initialisation", "propositions", "records",
                        "rq1", "rq2", "study", "theorems"},
     "claim_networks": {"claim_material", "config", "contrasts", "convergence", "intervals",
@@ -185,7 +188,7 @@ ARROWS = {
                "explorer", "explorer_data", "latent_work", "notebook_work", "notebooks",
                "outputs", "planning",
                "plugins", "polarity", "choices", "evidence", "records", "study", "profiles",
-               "reports", "store", "train", "workers"},
+               "reports", "schedule", "store", "train", "workers"},
     "publishing": {"console", "data", "digests", "reports", "stages", "workers"},
 }  # fmt: skip
 

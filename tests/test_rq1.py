@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from ffcore import rq1
+import pytest
+
+from ffcore import published, rq1
 from ffcore.config import FACTORS, make_experiment
 
 NAME = "l2-sum-none-relu-sigmoid"
