@@ -352,7 +352,7 @@ class Block:
         """Set a weight's gradient δᵀ·inputs: [M, n, d] from delta [M, b, n] and inputs [b, d] or
         [M, b, d]. All layers' gradients take turns in one place."""
         product = self._room("gradient", *weight.shape)
-        products.gradient(delta, inputs, product, self.kind.precision)
+        products.multiply(delta.mT, inputs, product)
         weight.grad = product
 
     def _normalise(self, h: Tensor, depth: int) -> Tensor:

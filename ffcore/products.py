@@ -1,10 +1,10 @@
-"""Matrix products in a number format: the factors are rounded, and nothing else is.
+"""Matrix products in a number format: their factors are rounded, and nothing else is.
 
 All tensors are float32, and so is what a product returns. A network tells right from wrong labels
-by small differences between large activations, and Adam scales what is left of a gradient to full
-steps, its rounding included: with pre-activations, activations and sums of slopes in bf16 ReLU
-networks collapsed. Where the rows of a gradient's product nearly cancel, rounding the slopes alone
-does the same, see ``gradient``.
+by small differences between large activations: with pre-activations, activations and sums of
+slopes in bf16, networks with the symmetric probability collapse. Rounding the factors of gradient
+products makes collapses likelier, too, where networks are unstable; so the formats are those of
+forward products, and gradients are float32 throughout.
 """
 
 from __future__ import annotations
@@ -42,26 +42,6 @@ def multiply(a: Tensor, b: Tensor, out: Tensor, precision: str = "fp32") -> None
             torch.mm(a.view(a.shape[-2:]), b.view(b.shape[-2:]), out=out[0])
         else:
             torch.matmul(a, b, out=out)
-
-
-def gradient(delta: Tensor, inputs: Tensor, out: Tensor, precision: str = "fp32") -> None:
-    """out = δᵀ·inputs, a weight's gradient.
-
-    The slopes of a batch nearly cancel. An input that is the same in all of its rows, as the black
-    around a digit, multiplies their sum, and so does each of hundreds of such inputs: what rounding
-    leaves of the sum moves them all one way. So what the rows have in common meets the sum of the
-    slopes in float32, δᵀX = δᵀ(X − x̄) + (Σδ) x̄ᵀ, and rounded factors only what differs.
-
-    Args:
-        delta: [M, b, n] float32, ∂L/∂z.
-        inputs: [b, d] or [M, b, d] float32.
-        out: [M, n, d] float32.
-    """
-    if precision == "fp32":
-        return multiply(delta.mT, inputs, out)
-    mean = inputs.mean(-2, keepdim=True)
-    multiply(delta.mT, inputs - mean, out, precision)
-    out.addcmul_(delta.sum(-2).unsqueeze(-1), mean)
 
 
 @cache

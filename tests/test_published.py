@@ -11,8 +11,13 @@ from ffcore.errors import ConfigError
 
 @pytest.mark.parametrize(
     ("table", "rows"),
-    [("best_accuracy", 432), ("table_f3", 432), ("curves", 432), ("ten_seeds", 54),
-     ("latent_measures", 270)],
+    [
+        ("best_accuracy", 432),
+        ("table_f3", 432),
+        ("curves", 432),
+        ("ten_seeds", 54),
+        ("latent_measures", 270),
+    ],
 )
 def test_every_published_row_is_there_once_with_legal_factors(table, rows):
     frame = getattr(published, table)()

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-
 import pytest
 
 from ffcore import published, rq1
