@@ -6,18 +6,39 @@ import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ffcore.errors import ReportError
+from pydantic import BaseModel, ConfigDict
+
+from ffcore.config import build
+from ffcore.errors import ConfigError, ReportError
 from ffcore.reading import json_file
 
 TAG = re.compile(r"(figure|table):([a-z0-9_]+)")
 FINDING = "finding"
 
 
+class Needs(BaseModel):
+    """What a report reads, declared under ``needs`` in its notebook's metadata.
+
+    ``networks``: of these parts of the profile; ``sparsity``: the runs that check the sparsity
+    theorems; ``weights``: whether it reads weights, which are not shipped; ``latents``: what is
+    measured of latents before it runs, see ``latent_work``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    networks: tuple[Literal["rq1", "polarity", "choices"], ...] = ()
+    sparsity: bool = False
+    weights: Literal["", "if any", "needed"] = ""
+    latents: tuple[
+        Literal["measures", "pictures", "stability", "topology", "units", "explorer"], ...
+    ] = ()
+
+
 @dataclass(frozen=True)
 class NotebookInfo:
-    """What a notebook declares: names of its figures and tables, parameters and their defaults."""
+    """What a notebook declares: names of its figures and tables, parameters and their defaults,
+    what it needs."""
 
     name: str
     path: Path
@@ -25,6 +46,7 @@ class NotebookInfo:
     figures: tuple[str, ...]
     tables: tuple[str, ...]
     parameters: dict[str, Any]
+    needs: Needs = Needs()
 
 
 def catalogue(folder: Path) -> list[NotebookInfo]:
@@ -54,7 +76,8 @@ def describe(path: Path) -> NotebookInfo:
     """
     if not re.fullmatch(r"[a-z0-9_]+", path.stem):
         raise ReportError(f"{path}: name the notebook with lowercase letters, digits and _")
-    cells = read(path)["cells"]
+    document = read(path)
+    cells = document["cells"]
     named: dict[str, list[str]] = {"figure": [], "table": []}
     parameter_cells = []
     for number, cell in enumerate(cells, 1):
@@ -79,8 +102,12 @@ def describe(path: Path) -> NotebookInfo:
         and (match := re.search(r"^#+\s+(.+)$", cell["source"], re.M))
     )
     title = next(titles, path.stem)
+    try:
+        needs = build(Needs, document["metadata"].get("needs", {}))
+    except (ConfigError, TypeError, AttributeError) as error:
+        raise ReportError(f"notebook {path}, needs of its metadata: {error}") from None
     return NotebookInfo(
-        path.stem, path, title, tuple(named["figure"]), tuple(named["table"]), parameters
+        path.stem, path, title, tuple(named["figure"]), tuple(named["table"]), parameters, needs
     )
 
 
@@ -97,6 +124,9 @@ def read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ReportError(f"notebook {path} is no valid JSON: {error}") from None
     cells = document.get("cells") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(document.get("metadata", {}), dict):
+        raise ReportError(f"{path} is no notebook of format 4; save it again in Jupyter")
+    document.setdefault("metadata", {})
     if not isinstance(cells, list) or document.get("nbformat") != 4:
         raise ReportError(f"{path} is no notebook of format 4; save it again in Jupyter")
     for number, cell in enumerate(cells, 1):
@@ -111,14 +141,16 @@ def read(path: Path) -> dict[str, Any]:
     return dict(document)
 
 
-def content(path: Path) -> list[list[Any]]:
-    """A notebook's cells: kind, source and tags; outputs, ids and the rest do not count.
+def content(path: Path) -> list[Any]:
+    """A notebook's needs, and each cell's kind, source and tags; outputs, ids and the rest do not
+    count.
 
     Raises:
         ReportError: the file is missing or no notebook.
     """
-    cells = read(path)["cells"]
-    return [[c["cell_type"], c["source"], c["metadata"]["tags"]] for c in cells]
+    document = read(path)
+    cells = [[c["cell_type"], c["source"], c["metadata"]["tags"]] for c in document["cells"]]
+    return [document["metadata"].get("needs", {}), cells]
 
 
 def code(path: Path) -> ast.Module:

@@ -152,7 +152,9 @@ class Experiment(Record):
         "after", description="activations for the next layer: after the layer's step, or before"
     )
     validation: int = Field(0, ge=0, description="training images held out to select an epoch")
-    precision: Precision = Field("fp32", description="number format of the factors of forward products")
+    precision: Precision = Field(
+        "fp32", description="number format of the factors of forward products"
+    )
 
     @model_validator(mode="before")
     @classmethod

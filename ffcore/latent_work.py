@@ -109,11 +109,11 @@ class Made(NamedTuple):
     frames: dict[str, bytes]
 
 
-def prepare(study: Study, modules: Collection[str], address: str | None = None) -> int:
+def prepare(study: Study, topics: Collection[str], address: str | None = None) -> int:
     """Compute and keep the frames that are not kept yet; returns of how many networks or parts.
 
     Args:
-        modules: what the notebooks import of ffcore, by which it is known what they show.
+        topics: what the reports show of latents, see ``catalogue.Needs``.
         address: of a cluster that measures single networks; comparisons, which need what was
             measured of all of them, are made here.
 
@@ -121,8 +121,8 @@ def prepare(study: Study, modules: Collection[str], address: str | None = None) 
         FFError: a frame could not be made; names it and its network. What others were done with by
             then is kept, as it is after Ctrl-C.
     """
-    first = _tasks(study, _of_networks(study, modules))
-    later = [] if first else _tasks(study, _of_all(study, modules))
+    first = _tasks(study, _of_networks(study, topics))
+    later = [] if first else _tasks(study, _of_all(study, topics))
     if not first and not later:
         return 0
     study.store.sweep()
@@ -135,7 +135,7 @@ def prepare(study: Study, modules: Collection[str], address: str | None = None) 
 
         def more() -> Sequence[Task]:
             nonlocal total
-            found = _tasks(study, _of_all(study, modules)) if first else []
+            found = _tasks(study, _of_all(study, topics)) if first else []
             total += len(found)
             progress.update(done, "comparisons", total)
             return found
@@ -219,7 +219,7 @@ def network_bytes(study: Study, run: Run) -> float:
     return 3 * 4.0 * rows * width + 4 * 8.0 * points * width + 4 * 4.0 * points**2
 
 
-def _of_networks(study: Study, modules: Collection[str]) -> dict[str, list[Piece]]:
+def _of_networks(study: Study, topics: Collection[str]) -> dict[str, list[Piece]]:
     """What is made of one network alone, by its name; those with most to do first, so that none of
     them is the last to end."""
     found: dict[str, list[Piece]] = {}
@@ -230,42 +230,42 @@ def _of_networks(study: Study, modules: Collection[str]) -> dict[str, list[Piece
 
     if not study.networks:
         return {}
-    if "ffcore.rq2" in modules:
+    if "pictures" in topics:
         shown = list(rq2.prototypes(study).values())
         add("t-SNE", shown, rq2.projection)
         add("t-SNE of directions", shown, rq2.projection, True)
         add("persistence", shown, rq2.persistence)
-    if "ffcore.rq2_topology" in modules:
+    if "topology" in topics:
         every = {r.experiment.key: r for r in rq2_topology.chosen(study)}
         every |= {r.experiment.key: r for r in rq2.prototypes(study).values()}
         for view in rq2_topology.VIEWS:
             add(f"homology, {view}", list(every.values()), rq2_topology.homology, view)
-    if "ffcore.explorer_data" in modules:
+    if "explorer" in topics:
         add("t-SNE for the explorer", study.networks, explorer_data.projection)
         add("homology for the explorer", study.networks, explorer_data.diagram)
-    if {"ffcore.rq2", "ffcore.explorer_data"} & {*modules}:
+    if "measures" in topics:
         add("measures", study.networks, rq2.nine)
         add("observables", study.networks, rq2.seen)
         if rq2.own_names(study):
             add("measures of plug-ins", study.networks, rq2.own_measures)
-    if "ffcore.polarity_view" in modules:
+    if "units" in topics:
         add("activity of units", study.networks, polarity_view.units)
-    if "ffcore.structures" in modules:
+    if "stability" in topics:
         for seed in range(1, study.profile.rq2.samples + 1):
             add("observables of other images", study.networks, rq2.seen, seed)
     return found
 
 
-def _of_all(study: Study, modules: Collection[str]) -> dict[str, list[Piece]]:
+def _of_all(study: Study, topics: Collection[str]) -> dict[str, list[Piece]]:
     """What is made of many networks' frames, when these are there."""
     found: dict[str, list[Piece]] = {}
     if not study.networks:
         return {}
-    if "ffcore.rq2_topology" in modules:
+    if "topology" in topics:
         for view, dimension in rq2_topology.PARTS:
             piece = Piece("distances", rq2_topology.between, (view, dimension))
             found[f"H{dimension} of {view} latents"] = [piece]
-    if "ffcore.structures" in modules:
+    if "stability" in topics:
         frame = structures.disagreements(rq2.structures(study))
         own = {run.experiment.key: run for run in study.networks}
         for key in structures.pictured(study, frame):

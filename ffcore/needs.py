@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from ffcore import polarity, published
 from ffcore.config import FACTORS, AnyExperiment, Experiment, SparsityExperiment
 from ffcore.profiles import PARTS, Profile
-from ffcore.rq2 import PROTOTYPES
 from ffcore.published import as_published
+from ffcore.rq2 import PROTOTYPES
 
 if TYPE_CHECKING:
     from ffcore.claims import Claim

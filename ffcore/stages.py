@@ -39,16 +39,12 @@ if TYPE_CHECKING:
 
 NOTEBOOK_PACKAGES = ("matplotlib", "nbconvert", "numpy", "pandas", "papermill", "persim", "ripser",
                      "scikit-learn", "scipy", "seaborn", "torch")  # fmt: skip
-# Modules through which a notebook reads networks of a part of the profile; rq1 serves all parts.
-OWN_PARTS = {"ffcore.polarity": "polarity", "ffcore.choices": "choices"}
-# The ledger of claims asks for networks of these parts.
-CLAIMS, CLAIMED = "ffcore.claims", ("rq1", "polarity")
 # The interactive page, the report whose networks it shows, and the modules that make it.
 EXPLORER, EXPLORED = "explorer", "rq2_taxonomy"
 EXPLORER_CODE = ("ffcore.explorer:page", "ffcore.explorer_data:material")
-# What reads networks' weights, which are not shipped, where there are any; and what has nothing to
-# say without them.
-WEIGHTS, WEIGHTS_ONLY = "ffcore.rq2", "ffcore.rq2_topology"
+EXPLORER_NEEDS = catalogue.Needs(
+    networks=("rq1",), weights="if any", latents=("measures", "explorer")
+)
 
 
 @dataclass
@@ -204,10 +200,9 @@ class Pipeline:
             return
         from ffcore import latent_work
 
-        asked = {*reports, *self._asked}
-        used = {m for name in asked for m in self.inputs_of_code(name)["code"]}
+        asked = {topic for name in {*reports, *self._asked} for topic in self.needs(name).latents}
         began = time.monotonic()
-        if count := latent_work.prepare(self.study, used, self.cluster):
+        if count := latent_work.prepare(self.study, asked, self.cluster):
             say(f"latents of {count} networks or comparisons: {duration(time.monotonic() - began)}")
 
     @property
@@ -256,17 +251,16 @@ class Pipeline:
         return self._fixed[name]
 
     def needed(self, name: str) -> list[AnyExperiment]:
-        """The experiments whose runs a report reads, by what its notebook imports."""
-        used = self.inputs_of_code(name)["code"]
-        parts = [part for module, part in OWN_PARTS.items() if module in used]
-        if "ffcore.rq2" in used or ("ffcore.rq1" in used and not parts):
-            parts = ["rq1"]
-        if CLAIMS in used:
-            parts = [*CLAIMED]
+        """The experiments whose runs a report reads, as it declares."""
+        needs = self.needs(name)
         return [
-            *(self.profile.networks(*parts) if parts else []),
-            *(self.profile.sparsity_runs() if "ffcore.theorems" in used else []),
+            *(self.profile.networks(*needs.networks) if needs.networks else []),
+            *(self.profile.sparsity_runs() if needs.sparsity else []),
         ]
+
+    def needs(self, name: str) -> catalogue.Needs:
+        """What a report reads."""
+        return EXPLORER_NEEDS if name == EXPLORER else self.notebooks[name].needs
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -279,7 +273,7 @@ class Pipeline:
 
     def weights(self, name: str) -> bool:
         """Whether a report reads networks' weights where there are any."""
-        return WEIGHTS in self.inputs_of_code(name)["code"]
+        return self.needs(name).weights != ""
 
     def pending(self, name: str) -> str:
         """Why a report's notebook would run, or nothing where it is up to date."""
@@ -339,7 +333,7 @@ class Pipeline:
         if outdated:
             say(f"{len(outdated)} of {len(states)} runs are used as they are: {outdated[0].reason}")
         lacking = [e for e, s in states.items() if not s.usable and s.name != "outdated"]
-        if WEIGHTS_ONLY in self.inputs_of_code(name)["code"]:
+        if self.needs(name).weights == "needed":
             planned = [e for e in needed if isinstance(e, Experiment)]
             if not any(records.find(planned, self.store, dict)):
                 raise StoreError(

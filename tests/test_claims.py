@@ -304,9 +304,3 @@ def test_the_figure_shows_a_claim_between_two_bounds(shipped, monkeypatch):
     marks = [line.get_xdata() for line in axis.lines if line.get_marker() in ("o", "X")]
     places = [float(x[0]) for x in marks if len(x) == 1]  # without the legend's
     assert len(places) == len(rows) > 0 and max(places) < 0
-
-
-def test_the_parts_that_claims_look_at_are_parts_of_a_profile():
-    from ffcore import stages
-
-    assert set(stages.CLAIMED) <= set(PARTS)

@@ -127,7 +127,7 @@ def test_latents_come_back_as_from_this_machine(two, trained, tmp_path):  # noqa
     results = [tmp_path / "here", tmp_path / "there"]
     for folder, address in zip(results, (None, two.address), strict=True):
         shutil.copytree(trained / "runs", folder / "runs")
-        assert latent_work.prepare(opened(folder), {"ffcore.polarity_view"}, address) == 4
+        assert latent_work.prepare(opened(folder), {"units"}, address) == 4
     here, there = (kept(opened(folder)) for folder in results)
     assert here.keys() == there.keys() and all(here[k].equals(there[k]) for k in here)
     assert not list(two.folder.glob("scratch/**/luggage/*"))

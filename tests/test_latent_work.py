@@ -12,7 +12,7 @@ from ffcore.profiles import make_profile
 from ffcore.study import Study
 from tests.conftest import tiny, train_into
 
-MODULES = {"ffcore.rq2", "ffcore.rq2_topology", "ffcore.polarity_view"}
+TOPICS = {"measures", "pictures", "topology", "units"}
 PROFILE = {
     "title": "Four networks",
     "rq1": [{
@@ -72,7 +72,7 @@ def test_processes_keep_just_what_a_notebook_alone_would_compute(study, trained,
     other = opened(study.store.results / "other")
     shutil.copytree(trained / "runs", other.store.runs)
     monkeypatch.setattr(workers, "cores", lambda: 2)
-    assert latent_work.prepare(other, MODULES) == 4 + len(rq2_topology.PARTS)
+    assert latent_work.prepare(other, TOPICS) == 4 + len(rq2_topology.PARTS)
     found = kept(other)
     assert found.keys() == alone.keys()
     for name, frame in found.items():
@@ -80,7 +80,7 @@ def test_processes_keep_just_what_a_notebook_alone_would_compute(study, trained,
 
 
 def test_what_is_kept_is_not_made_again(study, monkeypatch):
-    latent_work.prepare(study, MODULES)
+    latent_work.prepare(study, TOPICS)
     before = kept(study)
     victim = next(name for name in before if name.startswith("units-"))
     (study.store.results / "cache" / victim).unlink()
@@ -89,15 +89,15 @@ def test_what_is_kept_is_not_made_again(study, monkeypatch):
     monkeypatch.setattr(
         workers, "run_tasks", lambda tasks, **more: asked.append(tasks) or run_tasks(tasks, **more)
     )
-    assert latent_work.prepare(study, MODULES) == 1
+    assert latent_work.prepare(study, TOPICS) == 1
     ((task,),) = asked
     assert [piece.what for piece in task.pieces] == ["activity of units"]
     pd.testing.assert_frame_equal(kept(study)[victim], before[victim])
-    assert latent_work.prepare(study, MODULES) == 0 and len(asked) == 1
+    assert latent_work.prepare(study, TOPICS) == 0 and len(asked) == 1
 
 
 def test_only_what_the_notebooks_import_is_made(study):
-    latent_work.prepare(study, {"ffcore.rq2", "ffcore.study"})
+    latent_work.prepare(study, {"measures", "pictures"})
     kinds = {name.rpartition("-")[0] for name in kept(study)}
     assert kinds == {"measures", "observables", "projection", "persistence"}
     assert latent_work.prepare(study, {"ffcore.rq1"}) == 0
@@ -114,12 +114,12 @@ def test_an_interruption_loses_what_is_in_the_making_and_nothing_else(study, mon
 
     monkeypatch.setattr(measures, "all_measures", stop)
     with pytest.raises(KeyboardInterrupt):
-        latent_work.prepare(study, {"ffcore.rq2"})
+        latent_work.prepare(study, {"measures", "pictures"})
     assert sum(name.startswith("measures-") for name in kept(study)) == 2
     # What a writer leaves that was killed has another name than the frame, and goes.
     cache = study.store.results / "cache"
     (cache / ".measures-0123.parquet.999999999.part").write_bytes(b"PAR1")
-    latent_work.prepare(study, {"ffcore.rq2"})
+    latent_work.prepare(study, {"measures", "pictures"})
     assert sum(name.startswith("measures-") for name in kept(study)) == 4
     assert not list(cache.glob("*.part"))
 
@@ -128,7 +128,7 @@ def test_a_network_that_fails_names_itself_and_the_frame(study, monkeypatch, cap
     runs = study.networks
     (runs[-1].folder / "weights.safetensors").unlink()
     with pytest.raises(StoreError, match=rf"of {runs[-1].experiment.name}: .*weights"):
-        latent_work.prepare(study, {"ffcore.polarity_view"})
+        latent_work.prepare(study, {"units"})
     assert len(kept(study)) == 3
     assert "stopped: 3 of 4" in capsys.readouterr().err
 
@@ -137,7 +137,7 @@ def test_a_network_that_fails_names_itself_and_the_frame(study, monkeypatch, cap
 
     monkeypatch.setattr(measures, "all_measures", wrong)
     with pytest.raises(ReportError, match=r"measures of digits-.* ValueError: no such thing"):
-        latent_work.prepare(study, {"ffcore.rq2"})
+        latent_work.prepare(study, {"measures", "pictures"})
 
 
 def test_a_process_that_is_killed_is_no_traceback(study, monkeypatch, capsys):
@@ -146,7 +146,7 @@ def test_a_process_that_is_killed_is_no_traceback(study, monkeypatch, capsys):
 
     monkeypatch.setattr(workers, "run_tasks", killed)
     with pytest.raises(ResourceError, match="ended from outside"):
-        latent_work.prepare(study, {"ffcore.rq2"})
+        latent_work.prepare(study, {"measures", "pictures"})
     assert "stopped: 0 of 4" in capsys.readouterr().err
 
 

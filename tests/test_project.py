@@ -172,9 +172,9 @@ ARROWS = {
     "latent_bench": {"bench", "config", "data", "intervals", "labels", "latent_work", "matching",
                      "memory", "profiles", "rq2", "rq2_topology", "store", "study", "topology",
                      "train", "workers"},
+    # It names the functions whose code a run depends on.
     "origin": {"checkpoints", "config", "datasets", "definitions", "digests", "plugins",
                "sparsity_runs", "train", "trial"},
-    # It names the modules whose code a run depends on, beside those that it calls.
     "workers": {"checkpoints", "config", "datasets", "digests", "faults", "origin", "plugins",
                 "sparsity_runs", "train"},
     "comparison": {"sealed", "store", "workers"},
