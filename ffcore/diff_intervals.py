@@ -82,8 +82,8 @@ def reader(columns: Sequence[str], rows: Sequence[Row]) -> Callable[[Row, str], 
 def seeds_interval(old: Row, new: Row, column: str) -> Interval | None:
     """BAND published standard deviations on either side of a network's old accuracy, for ``best``
     and ``last`` of a configuration and data set of which ten seeds are published; None for others,
-    and where a row itself says that it is not comparable. The deviations are those after all epochs.
-    """
+    and where a row itself says that it is not comparable. The deviations are those of all
+    epochs."""
     middle = number(old[column])
     excluded = (published.NOT_COMPARABLE, published.NOT_RUN)
     said = {row.get("verdict") for row in (old, new)}
