@@ -23,6 +23,7 @@ from ffcore import (
     plugins,
     records,
     schedule,
+    training,
     workers,
 )
 from ffcore.config import AnyExperiment, Experiment
@@ -126,14 +127,15 @@ class Pipeline:
 
         began, device = time.monotonic(), self.profile.device
         with cluster.joined(self.cluster) as away:
-            place = cluster.place(away.welcome(), device) if away else planning.here(device)
+            place = planning.on_cluster(away.welcome(), device) if away else planning.here(device)
             tasks = [task for part in agenda.parts for task in planning.tasks(
                 part, len(experiments), place, self.data_folder, self.profile.plugins,
                 str(self.store.checkpoints),
             )]  # fmt: skip
             with self._storing(len(pending), len(tasks)) as (tell, keep):
                 for outcome in workers.run_tasks(
-                    tasks, away, tell, None if away else planning.processes(tasks),
+                    tasks, training.perform, away, tell,
+                    None if away else planning.processes(tasks),
                     away.look if away else stop_if_interrupted, admits=agenda.admits,
                 ):  # fmt: skip
                     keep(outcome)
@@ -356,7 +358,7 @@ class Pipeline:
                 where = f"{note.name}, epoch {note.epoch} of {note.epochs}, {note.text}"
                 progress.update(done + (note.epoch / note.epochs if tasks == 1 else 0), where)
 
-            def keep(outcome: workers.Outcome) -> None:
+            def keep(outcome: training.Outcome) -> None:
                 nonlocal done
                 self.store.save(
                     outcome.experiment, outcome.summary, outcome.tables, outcome.weights,

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from ffcore import catalogue, claim_networks, claim_theory, claims, plots_claims
 from ffcore.claim_material import Material, Measured
 from ffcore.errors import ConfigError
-from ffcore.profiles import PARTS
 from ffcore.study import Study
 from tests.frames import frame, network, whole_grid
 
