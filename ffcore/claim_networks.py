@@ -111,8 +111,7 @@ def seed_spread(
     """Standard deviation of last accuracy over seeds: mean over the configurations of some
     probabilities minus that of one; over those with ``least`` seeds, where both sides have such."""
     ran = material.frame[~contrasts.in_part(material.frame)].dropna(subset=["last"])
-    keys = ["dataset", "configuration", "probability", "epochs_run", "epochs"]
-    groups = ran.groupby(keys, sort=False)["last"]
+    groups = ran.groupby(["dataset", "configuration", "probability"], sort=False)["last"]
     found = groups.agg(["std", "size"]).reset_index()
     found = found[found["size"] > 1]
     theirs = published.ten_seeds().groupby("probability")["last_std"].mean()
@@ -128,7 +127,7 @@ def seed_spread(
         low, high = intervals.welch(sides[1], sides[0])
         where = _there(material.frame, str(dataset))
         yield Measured(str(dataset), value, low, high, int(part["size"].min()),
-                       f"{len(sides[0])} and {len(sides[1])} configurations{_after(part)}",
+                       f"{len(sides[0])} and {len(sides[1])} configurations",
                        f"{theirs[list(second)].mean() - theirs[first]:+.2f}",
                        _apart(where))  # fmt: skip
 
@@ -256,7 +255,7 @@ def _lacking(there: int, planned: int, what: str) -> str:
 def _after(part: pd.DataFrame) -> str:
     """After how many epochs some networks were looked at, where that is fewer than planned; theirs
     were looked at after as many."""
-    cut = part[part["epochs_run"] < part["epochs"]]
+    cut = part[contrasts.in_part(part)]
     if cut.empty:
         return ""
     run, planned = cut[["epochs_run", "epochs"]].min()
@@ -292,10 +291,10 @@ def _over_grid(
     def of(kind: str) -> Iterator[Measured]:
         for dataset, part in frame.groupby("dataset", sort=False):
             values = [kind, f"published_{kind}"]
-            wide = part.pivot_table(values, [*rows], factor, dropna=False)
+            wide = part.pivot_table(values, [*rows], factor)
             if not {*columns} <= set(wide.get(kind, ())):
                 continue
-            planned, wide = len(wide), wide.dropna()
+            planned, wide = part.groupby([*rows]).ngroups, wide.dropna()
             if len(wide) < 2:
                 continue
             ours, theirs = (wide[c][[*columns]].to_numpy() for c in values)

@@ -82,9 +82,10 @@ def reader(columns: Sequence[str], rows: Sequence[Row]) -> Callable[[Row, str], 
 def seeds_interval(old: Row, new: Row, column: str) -> Interval | None:
     """BAND published standard deviations on either side of a network's old accuracy, for ``best``
     and ``last`` of a configuration and data set of which ten seeds are published; None for others,
-    and where a row itself says that it is not comparable or trained in part."""
+    and where a row itself says that it is not comparable. The deviations are those of all
+    epochs."""
     middle = number(old[column])
-    excluded = (published.NOT_COMPARABLE, published.IN_PART, published.NOT_RUN)
+    excluded = (published.NOT_COMPARABLE, published.NOT_RUN)
     said = {row.get("verdict") for row in (old, new)}
     if column not in ("best", "last") or middle is None or said & {*excluded}:
         return None

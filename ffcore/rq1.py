@@ -112,9 +112,11 @@ def precisions(study: Study, part: str = "rq1") -> pd.DataFrame:
                "difference", "best_fp32", "best", "band_last_std"]  # fmt: skip
     if not rows:
         return pd.DataFrame(columns=columns)
-    seeds = published.ten_seeds()[["dataset", *FACTORS, "last_std"]]
-    seeds = seeds.rename(columns={"last_std": "band_last_std"})
-    return beside_published(pd.DataFrame(rows), seeds)[columns]
+    parts = []
+    for epochs, part in pd.DataFrame(rows).groupby("epochs"):
+        seeds = published.ten_seeds(int(epochs))[["dataset", *FACTORS, "last_std"]]
+        parts.append(beside_published(part, seeds.rename(columns={"last_std": "band_last_std"})))
+    return pd.concat(parts, ignore_index=True)[columns]
 
 
 def sources(frame: pd.DataFrame) -> str:
@@ -174,17 +176,17 @@ def _row(planned: Experiment, record: Record | None, limit: int | None) -> dict[
     if record is None:
         lacking = dict.fromkeys((*ACCURACIES, "epochs_run", "best_epoch"), np.nan)
         return {**row, "origin": NOT_RUN, **lacking, "stopped": False}
-    summary = record.summary
+    summary, stopped = record.summary, bool(record.summary["stopped"])
     if limit is not None and limit < summary["epochs"]:
         from ffcore.train import summarise
 
         rows = record.history().head(limit).to_dict("records")
-        summary = summarise(rows, record.experiment)
+        summary, stopped = summarise(rows, record.experiment), False
     accuracies = {a: np.nan if summary[a] is None else 100.0 * summary[a] for a in ACCURACIES}
     return {
         **row, "precision": record.experiment.precision, "origin": record.origin, **accuracies,
         "epochs_run": summary["epochs"], "best_epoch": summary["best_epoch"],
-        "stopped": bool(record.summary["stopped"]),
+        "stopped": stopped,
     }  # fmt: skip
 
 

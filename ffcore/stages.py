@@ -43,9 +43,8 @@ NOTEBOOK_PACKAGES = ("matplotlib", "nbconvert", "numpy", "pandas", "papermill", 
 # The interactive page, the report whose networks it shows, and the modules that make it.
 EXPLORER, EXPLORED = "explorer", "rq2_taxonomy"
 EXPLORER_CODE = ("ffcore.explorer:page", "ffcore.explorer_data:material")
-EXPLORER_NEEDS = catalogue.Needs(
-    networks=("rq1",), weights="if any", latents=("measures", "explorer")
-)
+EXPLORER_NEEDS = catalogue.Needs(networks=("rq1",), weights="if any",
+                                 latents=("measures", "explorer"))  # fmt: skip
 
 
 @dataclass
@@ -196,8 +195,7 @@ class Pipeline:
         self._spent[EXPLORER] = time.monotonic() - began
 
     def _measure_latents(self, *reports: str) -> None:
-        """Compute on all cores what reports show of latents, and what others of this call do: a
-        network's latents are made once for all of them."""
+        """Compute on all cores, once, what all reports of this call show of latents."""
         if not any(map(self.weights, reports)):
             return
         from ffcore import latent_work

@@ -251,7 +251,8 @@ def _value(row: dict[str, Any], found: pd.DataFrame | None) -> dict[str, Any]:
     compared = row["published"]
     if len(result) and not np.isnan(result["published_best"].iloc[0]):
         compared = result["published_best"].iloc[0]
-    band = _band(row, ours["epochs_run"])
+    whole = len(result) and bool(result["stopped"].iloc[0])  # it would not have run longer
+    band = _band(row, np.nan if whole else ours["epochs_run"])
     banded = (compared, None) if band.empty else (band["best_mean"], band["best_std"])
     return {
         **row, **ours, "compared": compared, "difference": ours["best"] - compared,

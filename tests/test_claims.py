@@ -162,21 +162,26 @@ def test_a_part_of_a_grid_is_underpowered_and_says_how_much_of_it_there_is(name,
     assert ("after 10 of 50 epochs" in measured.over) == (after == 10)
 
 
-def rows_of(claim, grid, monkeypatch):
-    """Its rows of the ledger, measured on a frame."""
-    monkeypatch.setattr("ffcore.claim_material.Material", lambda study: material(grid))
-    return claims.table(None, [claim]).to_dict("records")
+@pytest.fixture
+def rows_of(monkeypatch, tmp_path):
+    """The rows of a claim in the ledger, measured on a frame."""
+
+    def found(claim, grid):
+        monkeypatch.setattr("ffcore.claim_material.Material", lambda study: material(grid))
+        return claims.table(Study("paper", results=tmp_path), [claim]).to_dict("records")
+
+    return found
 
 
-def test_with_last_gives_the_same_of_last_and_the_verdict_where_that_is_another(monkeypatch):
+def test_with_last_gives_the_same_of_last_and_the_verdict_where_that_is_another(rows_of):
     grid = frame(*whole_grid())
     grid["last"] = grid["best"]
-    (row,) = rows_of(ABOVE, grid, monkeypatch)
+    (row,) = rows_of(ABOVE, grid)
     assert row["verdict"] == claims.REPRODUCED
     assert row["with_last"] == claims.measured(row)
     fallen = grid["probability"] == "sigmoid"
     grid.loc[fallen, "last"] = grid["best"] - 60
-    (row,) = rows_of(ABOVE, grid, monkeypatch)
+    (row,) = rows_of(ABOVE, grid)
     assert row["verdict"] == claims.REPRODUCED
     assert row["with_last"].startswith("-37.6 [") and row["with_last"].endswith("], contradicted")
     line = f"after the last epoch instead of the best: {row['with_last']}"
@@ -187,10 +192,10 @@ def test_a_claim_that_is_not_of_accuracies_has_none_with_last(shipped):
     assert (shipped["with_last"] == "").all()
 
 
-def test_a_part_of_the_grid_tells_in_the_ledger_how_much_not_how_long(monkeypatch):
+def test_a_part_of_the_grid_tells_in_the_ledger_how_much_not_how_long(rows_of):
     grid = frame(*whole_grid(after=10))
     grid.loc[grid.index[:36], ["best", "last", "epochs_run"]] = math.nan
-    (row,) = rows_of(ABOVE, grid, monkeypatch)
+    (row,) = rows_of(ABOVE, grid)
     assert row["verdict"] == claims.UNDERPOWERED
     assert row["because"] == "24 of 36 pairs; so far as claimed"
     assert row["over"] == "24 pairs of configurations, after 10 of 50 epochs"

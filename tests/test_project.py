@@ -65,7 +65,7 @@ ARROWS = {
     "published": {"config"},
     "digests": {"definitions", "plugins"},
     "definitions": {"catalogue", "locks"},
-    "catalogue": set(),
+    "catalogue": {"config"},
     "cleaning": {"catalogue", "outputs"},
     "threads": set(),
     "execution": {"catalogue", "cleaning", "threads"},
