@@ -14,18 +14,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffcore import (
-    catalogue,
-    digests,
-    doing,
-    origin,
-    planning,
-    plugins,
-    records,
-    schedule,
-    training,
-    workers,
-)
+from ffcore import catalogue, digests, doing, origin, planning, plugins, records, schedule
+
+from ffcore import training, workers  # isort: skip
 from ffcore.config import AnyExperiment, Experiment
 from ffcore.console import duration, job, say, stop_if_interrupted
 from ffcore.definitions import Definitions, definitions

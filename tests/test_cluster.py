@@ -324,12 +324,12 @@ def test_words_for_a_task_that_every_worker_died_of():
 
 def test_workers_train_on_gpus_where_all_have_one():
     cpu, gpu = {"free": None}, {"free": 8e9}
-    assert cluster.place([cpu, cpu], "auto") == planning.Place("cpu", 2)
-    assert cluster.place([gpu, {"free": 7e9}], "auto") == planning.Place("cuda", 2, 7e9)
-    assert cluster.place([gpu, cpu], "cpu").device == "cpu"
+    assert planning.on_cluster([cpu, cpu], "auto") == planning.Place("cpu", 2)
+    assert planning.on_cluster([gpu, {"free": 7e9}], "auto") == planning.Place("cuda", 2, 7e9)
+    assert planning.on_cluster([gpu, cpu], "cpu").device == "cpu"
     for facts, wanted in (([gpu, cpu], "auto"), ([cpu], "cuda")):
         with pytest.raises(ConfigError, match="of the cluster have a GPU"):
-            cluster.place(facts, wanted)
+            planning.on_cluster(facts, wanted)
 
 
 def test_a_stack_is_cut_so_that_every_gpu_has_work():
