@@ -10,7 +10,7 @@ import math
 import queue
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from ffcore import cluster_work, parcels, planning, workers
+from ffcore import cluster_work, parcels, workers
 from ffcore.console import say, stop_if_interrupted
 from ffcore.errors import ClusterError, ConfigError, FFError
 from ffcore.reading import json_file
@@ -104,7 +104,7 @@ class Cluster(Executor):
 
         Args:
             work: a function of a task and of whom to tell; found by its name on the workers.
-            task: has ``datasets``, ``luggage()`` and ``moved()``, as ``workers.Task``.
+            task: has ``datasets``, ``luggage()`` and ``moved()``, as ``training.Task``.
         """
         errand = _Errand(Future(), work, task)
         self._send(errand)
@@ -279,27 +279,6 @@ def _quiet() -> Iterator[None]:
     finally:
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
-
-
-def place(facts: Sequence[dict[str, Any]], wanted: str) -> planning.Place:
-    """The device on which workers train.
-
-    Args:
-        facts: of every worker, see ``Cluster.welcome``.
-        wanted: ``auto``, ``cpu`` or ``cuda``.
-
-    Raises:
-        ConfigError: a GPU is wanted and some lack it, or it is not clear which are to be used.
-    """
-    free = [f["free"] for f in facts if f["free"] is not None]
-    if wanted == "cpu" or (wanted == "auto" and not free):
-        return planning.Place("cpu", len(facts))
-    if len(free) < len(facts):
-        raise ConfigError(
-            f"{len(free)} of {len(facts)} workers of the cluster have a GPU; take the others off, "
-            "or choose --device cpu"
-        )
-    return planning.Place("cuda", len(facts), min(free))
 
 
 def _in_words(error: BaseException, task: Any) -> BaseException:

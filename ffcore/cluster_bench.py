@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ffcore import cluster, datasets, parcels, train, workers
+from ffcore import cluster, datasets, parcels, train, training, workers
 from ffcore.bench import Row
 from ffcore.config import Experiment, make_experiment
 from ffcore.errors import ConfigError
@@ -138,13 +138,13 @@ def work(load: Load, tell: Callable[[workers.Note], None]) -> list[Any]:
     return [np.zeros(load.numbers, np.float32)]
 
 
-def _trained(e: Experiment) -> tuple[workers.Outcome, float]:
+def _trained(e: Experiment) -> tuple[training.Outcome, float]:
     """A network after two epochs, and the seconds that an epoch takes on one core."""
     short = e.model_copy(update={"epochs": 2})
     before = train.torch.get_num_threads()
     datasets.load(e.dataset)
     began = time.perf_counter()
-    (outcome,) = workers.perform(workers.Task((short,)), lambda note: None)
+    (outcome,) = training.perform(training.Task((short,)), lambda note: None)
     spent = time.perf_counter() - began
     train.torch.set_num_threads(before)
     return outcome, spent / 2
@@ -152,13 +152,13 @@ def _trained(e: Experiment) -> tuple[workers.Outcome, float]:
 
 def _seconds(away: cluster.Cluster, tasks: Sequence[Load]) -> float:
     began = time.perf_counter()
-    done = sum(1 for _ in workers.run_tasks(tasks, away, poll=away.look, work=work))
+    done = sum(1 for _ in workers.run_tasks(tasks, work, away, poll=away.look))
     if done != len(tasks):
         raise ConfigError(f"{done} of {len(tasks)} tasks came back")
     return time.perf_counter() - began
 
 
-def _storing(outcome: workers.Outcome, count: int) -> float:
+def _storing(outcome: training.Outcome, count: int) -> float:
     """Seconds that storing a network takes."""
     with tempfile.TemporaryDirectory(prefix="ff-bench-") as folder:
         store = Store(folder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ffcore import sealed
 from ffcore.store import Run
-from ffcore.workers import Outcome
+from ffcore.training import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd

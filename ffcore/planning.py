@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ffcore import memory, sources, workers
+from ffcore import memory, sources, training, workers
 from ffcore.config import AnyExperiment, Experiment, SparsityExperiment
 from ffcore.console import say
 from ffcore.errors import ConfigError, DataError
@@ -33,10 +34,31 @@ def here(wanted: str) -> Place:
     return Place(train.choose_device(wanted))
 
 
+def on_cluster(facts: Sequence[dict[str, Any]], wanted: str) -> Place:
+    """The workers of a cluster.
+
+    Args:
+        facts: of every worker, see ``Cluster.welcome``.
+        wanted: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        ConfigError: a GPU is wanted and some lack it, or it is not clear which are to be used.
+    """
+    free = [f["free"] for f in facts if f["free"] is not None]
+    if wanted == "cpu" or (wanted == "auto" and not free):
+        return Place("cpu", len(facts))
+    if len(free) < len(facts):
+        raise ConfigError(
+            f"{len(free)} of {len(facts)} workers of the cluster have a GPU; take the others off, "
+            "or choose --device cpu"
+        )
+    return Place("cuda", len(facts), min(free))
+
+
 def tasks(
     pending: Sequence[AnyExperiment], asked: int, place: Place, data_folder: str | None,
     plugins: tuple[str, ...] = (), checkpoints: str | None = None,
-) -> list[workers.Task]:  # fmt: skip
+) -> list[training.Task]:  # fmt: skip
     """Training tasks, longest first; a GPU takes what can train together at once, cores take one
     each.
 
@@ -65,7 +87,7 @@ def tasks(
     groups.sort(key=lambda group: sum(map(operations, group)), reverse=True)
     threads = max(1, workers.cores() // asked) if device == "cpu" else 1
     return [
-        workers.Task(tuple(g), device, data_folder, threads, plugins, checkpoints) for g in groups
+        training.Task(tuple(g), device, data_folder, threads, plugins, checkpoints) for g in groups
     ]
 
 
@@ -118,7 +140,7 @@ def fitting(group: Sequence[Experiment], free: float | None = None) -> list[list
     return [list(part) for part in parts]
 
 
-def processes(todo: Sequence[workers.Task], free: float | None = None) -> int:
+def processes(todo: Sequence[training.Task], free: float | None = None) -> int:
     """Local processes for the tasks: one where they train on the GPU, because each stack is cut to
     what that has free; else one a core, and says so where memory allows fewer.
 
@@ -138,7 +160,7 @@ def processes(todo: Sequence[workers.Task], free: float | None = None) -> int:
     return count
 
 
-def _task_bytes(task: workers.Task) -> float:
+def _task_bytes(task: training.Task) -> float:
     size = 0.0
     for e in task.experiments:
         source = sources.lookup(e.dataset)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ffcore import needs, planning, predictions, sources, workers
+from ffcore import needs, planning, predictions, sources, training, workers
 from ffcore.config import AnyExperiment
 from ffcore.console import duration
 from ffcore.errors import ConfigError
@@ -56,7 +56,7 @@ class Clock:
         """Seconds."""
         return max(0.0, self._end - self.now())
 
-    def admits(self, task: workers.Task) -> bool:
+    def admits(self, task: training.Task) -> bool:
         """Whether a task is predicted to end in time; to be asked as it is about to begin."""
         needed = sum(predictions.one(e, self._rates) or 0.0 for e in task.experiments)
         fits = 0 < self.left and needed <= self.left
@@ -90,11 +90,11 @@ class Agenda:
     trained: list[AnyExperiment] = field(default_factory=list, init=False)
 
     @property
-    def admits(self) -> Callable[[workers.Task], bool] | None:
+    def admits(self) -> Callable[[training.Task], bool] | None:
         """Asked of each task as it is about to begin; None where all begin."""
         return self.clock.admits if self.clock else None
 
-    def learn(self, done: workers.Outcome) -> None:
+    def learn(self, done: training.Outcome) -> None:
         """Note what was trained just now, and how long it took."""
         self.trained.append(done.experiment)
         if self.clock:

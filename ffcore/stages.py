@@ -14,17 +14,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffcore import (
-    catalogue,
-    digests,
-    doing,
-    origin,
-    planning,
-    plugins,
-    records,
-    schedule,
-    workers,
-)
+from ffcore import catalogue, digests, doing, origin, planning, plugins, records, schedule
+
+from ffcore import training, workers  # isort: skip
 from ffcore.config import AnyExperiment, Experiment
 from ffcore.console import duration, job, say, stop_if_interrupted
 from ffcore.definitions import Definitions, definitions
@@ -125,14 +117,15 @@ class Pipeline:
 
         began, device = time.monotonic(), self.profile.device
         with cluster.joined(self.cluster) as away:
-            place = cluster.place(away.welcome(), device) if away else planning.here(device)
+            place = planning.on_cluster(away.welcome(), device) if away else planning.here(device)
             tasks = [task for part in agenda.parts for task in planning.tasks(
                 part, len(experiments), place, self.data_folder, self.profile.plugins,
                 str(self.store.checkpoints),
             )]  # fmt: skip
             with self._storing(len(pending), len(tasks)) as (tell, keep):
                 for outcome in workers.run_tasks(
-                    tasks, away, tell, None if away else planning.processes(tasks),
+                    tasks, training.perform, away, tell,
+                    None if away else planning.processes(tasks),
                     away.look if away else stop_if_interrupted, admits=agenda.admits,
                 ):  # fmt: skip
                     keep(outcome)
@@ -354,7 +347,7 @@ class Pipeline:
                 where = f"{note.name}, epoch {note.epoch} of {note.epochs}, {note.text}"
                 progress.update(done + (note.epoch / note.epochs if tasks == 1 else 0), where)
 
-            def keep(outcome: workers.Outcome) -> None:
+            def keep(outcome: training.Outcome) -> None:
                 nonlocal done
                 self.store.save(
                     outcome.experiment, outcome.summary, outcome.tables, outcome.weights,

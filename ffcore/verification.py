@@ -9,7 +9,7 @@ from itertools import zip_longest
 from statistics import stdev
 from typing import Any, TypeVar
 
-from ffcore import datasets, planning, published, workers
+from ffcore import datasets, planning, published, training, workers
 from ffcore.comparison import changes, differences
 from ffcore.config import FACTORS, AnyExperiment, Experiment
 from ffcore.console import duration, job, stop_if_interrupted
@@ -75,7 +75,7 @@ def verify(
             found[run.experiment] = Verification(run.experiment.name, NOT_VERIFIED, reason)
     runs = {run.experiment: run for run in chosen if run.experiment not in found}
     tasks = [
-        workers.Task((e,), _device(run), data_folder, run.provenance.get("threads", 1))
+        training.Task((e,), _device(run), data_folder, run.provenance.get("threads", 1))
         for e, run in runs.items()
     ]
     done = 0
@@ -86,8 +86,9 @@ def verify(
             progress.update(done + part, f"{note.name}, epoch {note.epoch} of {note.epochs}")
 
         for outcome in workers.run_tasks(
-            tasks, tell=tell, workers=planning.processes(tasks), poll=stop_if_interrupted
-        ):
+            tasks, training.perform, tell=tell, workers=planning.processes(tasks),
+            poll=stop_if_interrupted,
+        ):  # fmt: skip
             found[outcome.experiment] = judge(runs[outcome.experiment], outcome, stored)
             done += 1
             progress.update(done, outcome.experiment.name)
@@ -115,7 +116,7 @@ def draw(runs: Sequence[Run], count: int, seed: int = 0) -> list[Run]:
     return _in_turn([_in_turn(list(sets.values())) for sets in groups.values()])[:count]
 
 
-def judge(run: Run, outcome: workers.Outcome, stored: Sequence[Run] = ()) -> Verification:
+def judge(run: Run, outcome: training.Outcome, stored: Sequence[Run] = ()) -> Verification:
     """What a stored run trained again says of it.
 
     Bitwise equal weights, tables and summary are expected where hardware, packages, code and data

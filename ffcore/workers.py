@@ -1,7 +1,4 @@
-"""Training tasks on any ``concurrent.futures`` executor: local processes, or a cluster's.
-
-A task is a list of experiments that train together; its outcome is ready to be stored.
-"""
+"""Tasks on any ``concurrent.futures`` executor: local processes, or a cluster's."""
 
 from __future__ import annotations
 
@@ -14,67 +11,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ffcore import digests, faults, origin, plugins
-from ffcore.config import Experiment, SparsityExperiment
-
-if TYPE_CHECKING:
-    from ffcore.checkpoints import Checkpoint
+from ffcore import faults
 
 PACKAGES = ("numpy", "pandas", "pyarrow", "safetensors", "torch")
 GRACE = 2.0  # seconds that workers have to stop by themselves
 POLL = 0.2  # seconds between looks at the workers' messages
-
-
-@dataclass(frozen=True)
-class Task:
-    """Experiments of one data set that train together, and where and how; ``plugins`` are the files
-    that a process loads first, ``checkpoints`` the folder from which a long training goes on."""
-
-    experiments: tuple[Experiment | SparsityExperiment, ...]
-    device: str = "cpu"
-    data_folder: str | None = None
-    threads: int = 1
-    plugins: tuple[str, ...] = ()
-    checkpoints: str | None = None
-
-    @property
-    def name(self) -> str:
-        first, more = self.experiments[0].name, len(self.experiments) - 1
-        return f"{first} and {more} more" if more else first
-
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(e.dataset for e in self.experiments))
-
-    def luggage(self) -> dict[str, Path]:
-        """Files, beside the data, that the task needs on another machine; see ``moved``."""
-        return {f"{number}/{Path(p).name}": Path(p) for number, p in enumerate(self.plugins)}
-
-    def moved(self, luggage: Path, data_folder: str | None) -> Task:
-        """The same task on a machine that has its luggage and data in these folders."""
-        files = tuple(str(luggage / name) for name in self.luggage())
-        return replace(self, data_folder=data_folder, plugins=files, checkpoints=None)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished experiment: what ``Store.save`` takes; weights are numpy arrays, so that they
-    cross process borders without torch's shared memory."""
-
-    experiment: Experiment | SparsityExperiment
-    summary: dict[str, Any]
-    tables: dict[str, Any]
-    weights: dict[str, Any]
-    seconds: dict[str, float]
-    provenance: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -87,49 +36,27 @@ class Note:
     text: str
 
 
-def perform(task: Task, tell: Callable[[Note], None] | None = None) -> list[Outcome]:
-    """Train a task's experiments in this process.
-
-    Args:
-        tell: called after every epoch; defaults to the queue that the pool gave this process.
-    """
-    import torch
-
-    tell = tell or _tell
-    for file in task.plugins:
-        plugins.load(file)
-    before = torch.get_num_threads()
-    torch.set_num_threads(task.threads)
-    try:
-        return [
-            replace(o, provenance={**o.provenance, **_circumstances(task)})
-            for o in _perform(task, tell)
-        ]
-    finally:
-        torch.set_num_threads(before)
-
-
 def run_tasks(
     tasks: Sequence[Any],
+    work: Callable[[Any, Callable[[Note], None]], list[Any]],
     executor: Executor | None = None,
     tell: Callable[[Note], None] | None = None,
     workers: int | None = None,
     poll: Callable[[], None] | None = None,
-    work: Callable[[Any, Callable[[Note], None]], list[Any]] | None = None,
     more: Callable[[], Sequence[Any]] | None = None,
     admits: Callable[[Any], bool] | None = None,
 ) -> Iterator[Any]:
     """Outcomes as tasks finish, in any order.
 
     Args:
-        tasks: to train; with ``work``, whatever that takes.
+        tasks: whatever ``work`` takes.
+        work: what is done with a task; told whom to tell.
         executor: where tasks run; None starts a pool of local processes, or runs a single task
             here with all threads. What it hears of tasks it puts into its queue ``notes``, and no
             more than ``ahead`` tasks wait in it, if it has such attributes.
         tell: called here with what the tasks report.
         workers: processes of the local pool; the number of cores where not given.
         poll: called several times a second; what it raises ends the work.
-        work: what is done with a task, in place of training it; told whom to tell.
         more: asked for further tasks, once, when all before are done.
         admits: asked of each task as a process is free for it, and no sooner; False leaves it out.
 
@@ -137,7 +64,7 @@ def run_tasks(
         ResourceError: memory ran out, or one of the local processes was ended from outside; names
             what it worked on. Outcomes that were there by then came before.
     """
-    work, admitted = partial(_guarded, work or perform), partial(filter, admits or (lambda _: True))
+    work, admitted = partial(_guarded, work), partial(filter, admits or (lambda _: True))
     count = min(workers or cores(), len(tasks))
     if executor is None and count <= 1:
         for some in (lambda: tasks, more or list):
@@ -153,7 +80,7 @@ def run_tasks(
         context = get_context("spawn")
         notes, stop = context.Queue(), context.Event()
         pool = ProcessPoolExecutor(count, context, initializer=_enter, initargs=(notes, stop))
-    todo, waiting = admitted(tasks), set[Future[list[Outcome]]]()
+    todo, waiting = admitted(tasks), set[Future[list[Any]]]()
     busy: dict[int, str] = {}
     processes: list[Any] = []
     try:
@@ -161,7 +88,8 @@ def run_tasks(
             with _interrupts_later():
                 ahead = getattr(pool, "ahead", 2 * count)
                 free = (max(1, getattr(pool, "count", count)) if admits else ahead) - len(waiting)
-                waiting |= {pool.submit(work, task, _tell) for task in islice(todo, max(free, 0))}
+                coming = islice(todo, max(free, 0))
+                waiting |= {pool.submit(work, task, tell_parent) for task in coming}
             processes = list((getattr(pool, "_processes", None) or {}).values()) or processes
             if not waiting:
                 if more is None:
@@ -212,61 +140,6 @@ def hardware(device: str = "cpu") -> str:
         if line.startswith("model name")
     ]
     return f"{names[0] if names else platform.processor() or platform.machine()}, {cores()} cores"
-
-
-def _perform(task: Task, tell: Callable[[Note], None]) -> Iterator[Outcome]:
-    from ffcore import sparsity_runs, train
-    from ffcore.checkpoints import SUFFIX, Checkpoint
-
-    first = task.experiments[0]
-    dataset = _dataset(first.dataset, task.data_folder)
-    networks = [e for e in task.experiments if isinstance(e, Experiment)]
-
-    def report(p: train.Progress) -> None:
-        tell(Note(p.name, p.epoch, p.epochs, f"{100 * p.accuracy:.2f} % test accuracy"))
-
-    def kept(group: Sequence[Experiment]) -> Checkpoint | None:
-        if task.checkpoints is None:
-            return None
-        named = digests.digest([e.key for e in group])[:16]
-        about = [[e.key, origin.expected(e)] for e in group]
-        versions = digests.package_versions(PACKAGES)
-        identity = digests.digest([about, task.device, task.threads, versions])
-        return Checkpoint(Path(task.checkpoints) / f"{named}{SUFFIX}", identity)
-
-    for result in train.train(networks, dataset, task.device, report, checkpoint=kept):
-        weights = {k: w.numpy() for k, w in result.weights.items()}
-        yield Outcome(result.experiment, result.summary, {"history": result.history}, weights,
-                      result.seconds, origin.expected(result.experiment))  # fmt: skip
-    for e in task.experiments:
-        if not isinstance(e, SparsityExperiment):
-            continue
-
-        def advance(epoch: int, epochs: int, text: str, name: str = e.name) -> None:
-            tell(Note(name, epoch, epochs, text))
-
-        found = sparsity_runs.run(e, dataset, advance, task.device)
-        tables = {"steps": found.steps, "epochs": found.epochs, "samples": found.samples,
-                  "curve": found.curve}  # fmt: skip
-        weights = {k: w.cpu().numpy() for k, w in found.weights.items()}
-        yield Outcome(e, found.summary, tables, weights, found.seconds, origin.expected(e))
-
-
-def _circumstances(task: Task) -> dict[str, Any]:
-    return {
-        "packages": digests.package_versions(PACKAGES),
-        "python": platform.python_version(),
-        "device": task.device,
-        "hardware": hardware(task.device),
-        "threads": task.threads,
-    }
-
-
-@cache
-def _dataset(name: str, folder: str | None) -> Any:
-    from ffcore import datasets
-
-    return datasets.load(name, folder)
 
 
 def _guarded(
@@ -325,7 +198,12 @@ def _follow_parent() -> None:
         os._exit(1)
 
 
-def _tell(note: Note) -> None:
+def tell_parent(note: Note) -> None:
+    """Tell the process that started this one's pool, where there is one.
+
+    Raises:
+        Stopped: nobody waits for this task any more.
+    """
     if _stop_asked is not None and _stop_asked.is_set():
         raise Stopped
     if _notes is not None:
@@ -345,7 +223,7 @@ def _pass_on(notes: Any, tell: Callable[[Note], None] | None, busy: dict[int, st
             tell(note)
 
 
-def _stop(pool: Executor, stop: Any, waiting: set[Future[list[Outcome]]]) -> None:
+def _stop(pool: Executor, stop: Any, waiting: set[Future[list[Any]]]) -> None:
     """End a local pool: those that can stop by themselves within a moment, the others by force.
 
     A process that is ended while it sends its result would leave the pool waiting for the rest.

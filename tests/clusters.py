@@ -16,6 +16,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from ffcore import training
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -82,7 +84,7 @@ def killing(folder: Path, kills: int) -> str:
     from tests.test_cluster import assert_same, run
 
     draw = random.Random(0)
-    tasks = [workers.Task((tiny(seed=seed, epochs=300),)) for seed in range(2 * kills)]
+    tasks = [training.Task((tiny(seed=seed, epochs=300),)) for seed in range(2 * kills)]
     with local(folder, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="100") as found:
         ended: list[int] = []
         due = time.monotonic() + 15
@@ -99,7 +101,7 @@ def killing(folder: Path, kills: int) -> str:
 
         outcomes, _ = run(found.address, tasks, poll=kill, workers_=2)
     assert len(ended) == kills, f"{len(ended)} workers killed when all networks were trained"
-    assert_same(outcomes, [*workers.run_tasks(tasks, workers=1)])
+    assert_same(outcomes, [*workers.run_tasks(tasks, workers=1, work=training.perform)])
     return f"{len(ended)} workers killed; {len(outcomes)} of {len(tasks)} networks equal"
 
 

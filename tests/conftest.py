@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from ffcore import data, datasets, workers
+from ffcore import data, datasets, training, workers
 from ffcore.config import AnyExperiment, Experiment, make_experiment
 from ffcore.store import Store
 from ffcore.threads import SETTINGS
@@ -84,7 +84,8 @@ def twice(tmp_path_factory):
 
 def train_into(store: Store, experiments: Sequence[AnyExperiment]) -> None:
     """Train experiments in this process, one at a time, and store them."""
-    for o in workers.run_tasks([workers.Task((e,)) for e in experiments], workers=1):
+    tasks = [training.Task((e,)) for e in experiments]
+    for o in workers.run_tasks(tasks, training.perform, workers=1):
         store.save(o.experiment, o.summary, o.tables, o.weights, o.seconds, o.provenance)
 
 

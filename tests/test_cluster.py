@@ -20,6 +20,7 @@ from ffcore import (
     plugins,
     profiles,
     stages,
+    training,
     workers,
 )
 from ffcore.errors import ClusterError, ConfigError, DataError
@@ -108,11 +109,11 @@ def test_networks_studies_and_plugins_come_back_as_from_this_machine(
     plugins.load(file)
     experiments = [tiny(), tiny(activation="tanh"), tiny(activation="softplus"), STUDY]
     experiments += [tiny(dataset=own, norm=norm, label_size=10) for norm in ("l1", "l2", "l2sq")]
-    tasks = [workers.Task((e,), plugins=(str(file),)) for e in experiments]
+    tasks = [training.Task((e,), plugins=(str(file),)) for e in experiments]
     packed = []
     monkeypatch.setattr(parcels, "pack", lambda f, p=parcels.pack: packed.append({*f}) or p(f))
     found, notes = run(two.address, tasks)
-    assert_same(found, [*workers.run_tasks(tasks, workers=1)])
+    assert_same(found, [*workers.run_tasks(tasks, workers=1, work=training.perform)])
     assert packed.count({"mine.npz"}) == 1, "the data set leaves this machine once"
     scratch = list(two.folder.glob("scratch/**/data/*/mine.npz"))
     assert 1 <= len(scratch) <= 2 and not list(two.folder.glob("scratch/**/luggage/*"))
@@ -155,7 +156,7 @@ def test_a_worker_that_is_killed_costs_what_it_was_at(two, tmp_path):
 
 def test_what_was_lost_with_all_workers_is_sent_again(tmp_path, own, monkeypatch):
     monkeypatch.setattr(cluster, "LOOK", 0.3)
-    task = workers.Task((tiny(dataset=own, epochs=200, label_size=10),))
+    task = training.Task((tiny(dataset=own, epochs=200, label_size=10),))
     with local(tmp_path / "cluster", workers=1) as found:
         moment = []
 
@@ -167,7 +168,7 @@ def test_what_was_lost_with_all_workers_is_sent_again(tmp_path, own, monkeypatch
 
         again, _ = run(found.address, [task], poll=replace)
     assert moment
-    assert_same(again, [*workers.run_tasks([task], workers=1)])
+    assert_same(again, [*workers.run_tasks([task], workers=1, work=training.perform)])
 
 
 def test_a_lost_scheduler_ends_in_what_can_be_gone_on_with(tmp_path, monkeypatch, capsys):
@@ -217,7 +218,7 @@ def test_who_waits_no_more_ends_what_runs_there(two, tmp_path):
 def test_an_error_of_a_worker_names_the_task(two, tmp_path):
     with pytest.raises(ClusterError, match="broken failed on a worker: ZeroDivisionError: on"):
         run(two.address, [cluster_jobs.Job("broken", str(tmp_path))], cluster_jobs.fail)
-    wrong = workers.Task((tiny(precision="tf32"),))
+    wrong = training.Task((tiny(precision="tf32"),))
     with pytest.raises(ConfigError, match="tf32 needs CUDA"):
         run(two.address, [wrong])
 
@@ -316,19 +317,19 @@ def test_words_for_a_task_that_every_worker_died_of():
                        memory_limit=0, local_directory="", nanny=None,
                        server_id="w")  # fmt: skip
     error = KilledWorker("task", last, 3)
-    told = cluster._in_words(error, workers.Task((tiny(),)))
+    told = cluster._in_words(error, training.Task((tiny(),)))
     assert isinstance(told, ClusterError) and "every worker that tried" in str(told)
     assert tiny().name in str(told) and "stored" in str(told)
 
 
 def test_workers_train_on_gpus_where_all_have_one():
     cpu, gpu = {"free": None}, {"free": 8e9}
-    assert cluster.place([cpu, cpu], "auto") == planning.Place("cpu", 2)
-    assert cluster.place([gpu, {"free": 7e9}], "auto") == planning.Place("cuda", 2, 7e9)
-    assert cluster.place([gpu, cpu], "cpu").device == "cpu"
+    assert planning.on_cluster([cpu, cpu], "auto") == planning.Place("cpu", 2)
+    assert planning.on_cluster([gpu, {"free": 7e9}], "auto") == planning.Place("cuda", 2, 7e9)
+    assert planning.on_cluster([gpu, cpu], "cpu").device == "cpu"
     for facts, wanted in (([gpu, cpu], "auto"), ([cpu], "cuda")):
         with pytest.raises(ConfigError, match="of the cluster have a GPU"):
-            cluster.place(facts, wanted)
+            planning.on_cluster(facts, wanted)
 
 
 def test_a_stack_is_cut_so_that_every_gpu_has_work():

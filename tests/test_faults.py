@@ -31,6 +31,7 @@ from ffcore import (
     notebook_work,
     notebooks,
     reports,
+    training,
     workers,
 )
 from ffcore.errors import FFError, ReportError, ResourceError, StoreError
@@ -73,14 +74,14 @@ def test_memory_that_runs_out_is_told_with_the_experiment(allocate):
         allocate()
 
     with pytest.raises(ResourceError, match="no memory was left for digits-.* run the same"):
-        list(workers.run_tasks([workers.Task((tiny(),))], work=taking))
+        list(workers.run_tasks([training.Task((tiny(),))], work=taking))
 
 
 def test_a_gpu_without_memory_is_no_traceback_and_a_bug_stays_one():
     gpu = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    assert "2.00 GiB" in str(faults.of_memory(gpu, workers.Task((tiny(), tiny(seed=1)))))
+    assert "2.00 GiB" in str(faults.of_memory(gpu, training.Task((tiny(), tiny(seed=1)))))
     loader = ImportError("x.so: failed to map segment from shared object")
-    assert "x.so" in str(faults.of_memory(loader, workers.Task((tiny(),))))
+    assert "x.so" in str(faults.of_memory(loader, training.Task((tiny(),))))
     assert faults.of_memory(RuntimeError("mat1 and mat2 do not fit"), None) is None
     assert errors.of_system(RuntimeError("wrong")) is errors.of_system(OSError("wrong")) is None
 

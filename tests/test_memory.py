@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ffcore import memory, planning, sources, train, workers
+from ffcore import memory, planning, sources, train, training, workers
 from tests.conftest import tiny
 
 
@@ -57,9 +57,9 @@ def test_data_are_counted_as_they_are_held():
 
 def test_stacks_that_are_cut_for_a_gpu_have_it_one_after_the_other(monkeypatch):
     monkeypatch.setattr(workers, "cores", lambda: 8)
-    todo = [workers.Task((tiny(seed=seed),), "cuda") for seed in range(6)]
+    todo = [training.Task((tiny(seed=seed),), "cuda") for seed in range(6)]
     assert planning.processes(todo, free=1e12) == 1
-    here = [workers.Task((tiny(seed=seed),), "cpu") for seed in range(6)]
+    here = [training.Task((tiny(seed=seed),), "cpu") for seed in range(6)]
     assert planning.processes(here, free=1e12) == 6
 
 
@@ -77,7 +77,7 @@ def test_a_plan_that_cuts_says_so(capsys):
 
 def test_fewer_processes_where_memory_is_short(capsys, monkeypatch):
     monkeypatch.setattr(planning.workers, "cores", lambda: 4)
-    todo = [workers.Task((tiny(theta=float(i)),)) for i in range(6)]
+    todo = [training.Task((tiny(theta=float(i)),)) for i in range(6)]
     assert planning.processes(todo, free=1e12) == 4
     assert planning.processes(todo, free=1.3e9) == 2
     assert "training in 2 of 4 processes: each needs" in capsys.readouterr().err

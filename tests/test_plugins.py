@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ffcore import digests, labels, origin, plugins, rq1, taxonomy, train, trial, workers
+from ffcore import digests, labels, origin, plugins, rq1, taxonomy, train, training, trial, workers
 from ffcore.classifier import ClassifierError, FFClassifier
 from ffcore.config import FACTORS, levels, make_experiment
 from ffcore.errors import ConfigError, StoreError
@@ -332,10 +332,10 @@ def test_the_plug_in_of_the_readme_passes_its_trial(tmp_path):
 def test_worker_processes_load_the_files_of_their_task(file):
     plugins.load(file)
     experiments = [tiny(norm="l3", epochs=1), tiny(activation="bent", epochs=1)]
-    todo = [workers.Task((e,), plugins=(str(file),)) for e in experiments]
-    here = {o.experiment: o for o in workers.run_tasks(todo, workers=1)}
+    todo = [training.Task((e,), plugins=(str(file),)) for e in experiments]
+    here = {o.experiment: o for o in workers.run_tasks(todo, workers=1, work=training.perform)}
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # as good as a cluster's
-        for there in workers.run_tasks(todo, executor=pool):
+        for there in workers.run_tasks(todo, executor=pool, work=training.perform):
             assert there.tables == here[there.experiment].tables
             assert there.provenance["plugins"] == origin.expected(there.experiment)["plugins"]
             assert str(file) not in str(there.provenance)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ffcore import checkpoints, claims, needs, planning, schedule, shipped, workers
+from ffcore import checkpoints, claims, needs, planning, schedule, shipped, training, workers
 from ffcore.config import SparsityExperiment
 from ffcore.errors import ConfigError
 from ffcore.evidence import Evidence
@@ -146,15 +146,15 @@ def ran(experiment, seconds):
 def test_a_task_begins_only_where_its_predicted_time_fits():
     now = [0.0]
     clock = schedule.Clock(1.0, [], lambda: now[0])
-    short, long = workers.Task((tiny(),)), workers.Task((tiny(epochs=20),))
+    short, long = training.Task((tiny(),)), training.Task((tiny(epochs=20),))
     assert clock.admits(long), "nothing is known: the first tells"
     clock.learn(ran(tiny(epochs=20), 3000.0))
     now[0] = 1000.0
     assert not clock.admits(long) and clock.admits(short)
-    both = workers.Task((tiny(), tiny(seed=1)))
+    both = training.Task((tiny(), tiny(seed=1)))
     now[0] = 3600 - 500.0
     assert clock.admits(short) and not clock.admits(both), "a stack takes the time of all of it"
-    study = workers.Task((SparsityExperiment(dataset="digits"),))
+    study = training.Task((SparsityExperiment(dataset="digits"),))
     assert clock.admits(study)
     now[0] = 3600.0
     assert not clock.admits(study), "the time is over, whatever is known"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ffcore import comparison, published, verification, workers
+from ffcore import comparison, published, training, verification, workers
 from ffcore.config import SparsityExperiment, make_experiment
 from ffcore.errors import StoreError
 from ffcore.store import Store
@@ -19,8 +19,8 @@ STUDY = SparsityExperiment(dataset="digits", width=32, epochs=1, batch_size=128)
 
 @pytest.fixture(scope="module")
 def outcomes():
-    tasks = [workers.Task((tiny(),)), workers.Task((STUDY,))]
-    return {o.experiment: o for o in workers.run_tasks(tasks, workers=1)}
+    tasks = [training.Task((tiny(),)), training.Task((STUDY,))]
+    return {o.experiment: o for o in workers.run_tasks(tasks, workers=1, work=training.perform)}
 
 
 @pytest.fixture

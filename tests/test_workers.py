@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ffcore import origin, workers
+from ffcore import origin, training, workers
 from ffcore.config import SparsityExperiment
 from ffcore.errors import ConfigError
 from tests.conftest import tiny
@@ -18,11 +18,12 @@ STUDY = SparsityExperiment(dataset="digits", width=32, epochs=1, batch_size=128)
 
 
 def tasks(*experiments):
-    return [workers.Task((e,)) for e in experiments]
+    return [training.Task((e,)) for e in experiments]
 
 
 def test_networks_and_sparsity_studies_come_back_ready_to_store():
-    found = {o.experiment.kind: o for o in workers.run_tasks(tasks(tiny(), STUDY), workers=1)}
+    done = workers.run_tasks(tasks(tiny(), STUDY), training.perform, workers=1)
+    found = {o.experiment.kind: o for o in done}
     assert set(found) == {"network", "sparsity"}
     assert len(found["network"].tables["history"]) == 2
     assert {"curve", "epochs", "samples", "steps"} == set(found["sparsity"].tables)
@@ -34,9 +35,10 @@ def test_networks_and_sparsity_studies_come_back_ready_to_store():
 
 def test_processes_give_bitwise_what_this_process_gives():
     experiments = [tiny(), tiny(norm="l1"), tiny(activation="tanh")]
-    here = {o.experiment.key: o for o in workers.run_tasks(tasks(*experiments), workers=1)}
+    todo = tasks(*experiments)
+    here = {o.experiment.key: o for o in workers.run_tasks(todo, training.perform, workers=1)}
     notes = []
-    for there in workers.run_tasks(tasks(*experiments), tell=notes.append, workers=2):
+    for there in workers.run_tasks(todo, training.perform, tell=notes.append, workers=2):
         mine = here[there.experiment.key]
         assert there.tables == mine.tables and there.summary == mine.summary
         assert all((there.weights[k] == mine.weights[k]).all() for k in mine.weights)
@@ -45,7 +47,7 @@ def test_processes_give_bitwise_what_this_process_gives():
 
 def test_any_executor_of_concurrent_futures_will_do():
     with ThreadPoolExecutor(1) as pool:
-        found = list(workers.run_tasks(tasks(tiny()), executor=pool))
+        found = list(workers.run_tasks(tasks(tiny()), executor=pool, work=training.perform))
     assert [o.experiment for o in found] == [tiny()]
 
 
@@ -80,9 +82,9 @@ class Ahead:
 
 
 def test_a_failing_task_raises_here_and_ends_the_pool():
-    wrong = workers.Task((tiny(precision="tf32"),))
+    wrong = training.Task((tiny(precision="tf32"),))
     with pytest.raises(ConfigError, match="tf32 needs CUDA"):
-        list(workers.run_tasks([wrong, *tasks(tiny(epochs=500))], workers=2))
+        list(workers.run_tasks([wrong, *tasks(tiny(epochs=500))], workers=2, work=training.perform))
 
 
 def test_a_poll_that_raises_ends_the_pool_long_before_its_tasks():
@@ -91,7 +93,8 @@ def test_a_poll_that_raises_ends_the_pool_long_before_its_tasks():
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        list(workers.run_tasks(tasks(tiny(epochs=3000), tiny(epochs=3001)), workers=2, poll=poll))
+        todo = tasks(tiny(epochs=3000), tiny(epochs=3001))
+        list(workers.run_tasks(todo, training.perform, workers=2, poll=poll))
     assert time.monotonic() - began < 30
 
 
@@ -99,12 +102,15 @@ def test_a_poll_that_raises_ends_the_pool_long_before_its_tasks():
 def test_workers_do_not_outlive_a_parent_that_was_killed(tmp_path):
     script = tmp_path / "train.py"
     script.write_text("""
-from ffcore import workers
+from ffcore import training, workers
 from tests.conftest import tiny
 
 if __name__ == "__main__":
-    todo = [workers.Task((tiny(epochs=100000 + i),)) for i in range(2)]
-    list(workers.run_tasks(todo, tell=lambda note: print(note.name, flush=True), workers=2))
+    todo = [training.Task((tiny(epochs=100000 + i),)) for i in range(2)]
+    def tell(note):
+        print(note.name, flush=True)
+
+    list(workers.run_tasks(todo, training.perform, tell=tell, workers=2))
 """)
     parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True,
                               env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip

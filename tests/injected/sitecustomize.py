@@ -13,6 +13,8 @@ import os
 import re
 import time
 
+from ffcore import training
+
 VARIABLE, GROUP = "FFCORE_FAULT", "FFCORE_FAULT_GROUP"
 PLAIN = re.compile(r"[0-9a-f]{32}|(?<=\.building-)\d+-[0-9a-f]{8}|(?<=[.-])\d{2,}(?=[./-]|$)")
 fault = json.loads(os.environ.get(VARIABLE, "{}"))
@@ -87,7 +89,7 @@ def published_small() -> None:
 def checkpoints_at_once() -> None:
     from ffcore import workers
 
-    perform = workers._perform
+    perform = training._perform
 
     def performed(*args):
         from ffcore import checkpoints
@@ -101,7 +103,7 @@ def checkpoints_at_once() -> None:
         checkpoints.Checkpoint.__init__.__defaults__ = (0.0,)
         return perform(*args)
 
-    workers._perform = performed
+    training._perform = performed
 
 
 def jumping(clock: list[float]) -> None:
