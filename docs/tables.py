@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
+from scipy.stats import fisher_exact
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -41,6 +42,7 @@ from ffcore import (  # noqa: E402
 from ffcore.study import Study, read_profile  # noqa: E402
 
 BLOCK = re.compile(r"<!-- ([\w ]+) -->\n.*?<!-- / -->", re.S)
+LOW = 50.0  # percent: an accuracy that tells a fallen network from a wavering one
 SLOW = "proposition_1"  # draws layers of up to 4,000 units for minutes
 DOCUMENTS = ("README.md", "REPRODUCTION.md", "docs/results-rq1.md", "docs/results-rq2.md",
              "docs/results-sparsity.md", "docs/speed.md")  # fmt: skip
@@ -207,6 +209,27 @@ def left(m: Material) -> str:
     return rows("settles | what to type | networks | hours", lines)
 
 
+def rounding(_: Material) -> str:
+    """What each way to round does to the most unstable network, over seeds."""
+    table = pd.read_csv(ROOT / "shipped" / "rounding.csv")
+    lines, fallen = [], {"yes": [0, 0], "no": [0, 0]}
+    for (what, gradients), part in table.groupby(["rounded", "gradients"], sort=False):
+        values = part["accuracy_percent"]
+        below = int((values < LOW).sum())
+        lines.append([str(what), str(len(values)), f"{values.mean():.1f} ± {values.std():.1f}",
+                      str(below)])  # fmt: skip
+        fallen[str(gradients)][0] += below
+        fallen[str(gradients)][1] += len(values)
+    (a, of), (b, others) = fallen["yes"], fallen["no"]
+    p = fisher_exact([[a, of - a], [b, others - b]]).pvalue
+    said = (
+        f"Where a factor of a gradient was rounded, in one way or another, {a} of {of} seeds "
+        f"fell below {LOW:g} %; elsewhere {b} of {others} (Fisher's exact test p = {p:.2g})."
+    )
+    head = f"rounded to bf16 | seeds | mean ± standard deviation (%) | seeds below {LOW:g} %"
+    return f"{rows(head, lines)}\n\n{said}"  # fmt: skip
+
+
 def slips(_: Material) -> str:
     return audit.summary(audit.claims())
 
@@ -263,6 +286,7 @@ BLOCKS: dict[str, Callable[[Material], str]] = {
     "curves": lambda m: curves.summary(m.paths),
     "collapses": lambda m: curves.collapses(m.paths),
     "lengths": lengths,
+    "rounding": rounding,
     "formats": formats,
     "slips of tables": slips,
     "latents": latents,
