@@ -6,33 +6,33 @@ import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from ffcore.config import build
-from ffcore.errors import ConfigError, ReportError
+from ffcore.errors import ReportError, unknown
 from ffcore.reading import json_file
 
 TAG = re.compile(r"(figure|table):([a-z0-9_]+)")
 FINDING = "finding"
 
 
-class Needs(BaseModel):
+@dataclass(frozen=True)
+class Needs:
     """What a report reads, declared under ``needs`` in its notebook's metadata.
 
-    ``networks``: of these parts of the profile; ``sparsity``: the runs that check the sparsity
-    theorems; ``weights``: whether it reads weights, which are not shipped; ``latents``: what is
-    measured of latents before it runs, see ``latent_work``.
+    ``networks``: of these PARTS of the profile; ``sparsity``: the runs that check the sparsity
+    theorems; ``weights``: "if any" or "needed" where it reads weights, which are not shipped;
+    ``latents``: which TOPICS of latents are measured before it runs, see ``latent_work``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    networks: tuple[Literal["rq1", "polarity", "choices"], ...] = ()
+    networks: tuple[str, ...] = ()
     sparsity: bool = False
-    weights: Literal["", "if any", "needed"] = ""
-    latents: tuple[
-        Literal["measures", "pictures", "stability", "topology", "units", "explorer"], ...
-    ] = ()
+    weights: str = ""
+    latents: tuple[str, ...] = ()
+
+
+PARTS = ("rq1", "polarity", "choices")
+TOPICS = ("measures", "pictures", "stability", "topology", "units", "explorer")
+WEIGHTS = ("", "if any", "needed")
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,7 @@ def describe(path: Path) -> NotebookInfo:
         and (match := re.search(r"^#+\s+(.+)$", cell["source"], re.M))
     )
     title = next(titles, path.stem)
-    try:
-        needs = build(Needs, document["metadata"].get("needs", {}))
-    except (ConfigError, TypeError, AttributeError) as error:
-        raise ReportError(f"notebook {path}, needs of its metadata: {error}") from None
+    needs = _needs(path, document["metadata"].get("needs", {}))
     return NotebookInfo(
         path.stem, path, title, tuple(named["figure"]), tuple(named["table"]), parameters, needs
     )
@@ -170,6 +167,30 @@ def code(path: Path) -> ast.Module:
                 raise ReportError(f"cell {number} of {path} is no valid Python: {error.msg}, "
                                   f"line {error.lineno}") from None  # fmt: skip
     return ast.Module(body, [])
+
+
+def _needs(path: Path, declared: Any) -> Needs:
+    """What a notebook's metadata declare.
+
+    Raises:
+        ReportError: a key or a value that is none of the legal ones; names it and these.
+    """
+    where = f"notebook {path}, needs of its metadata"
+    if not isinstance(declared, dict):
+        raise ReportError(f"{where}: {declared!r:.80} is no table")
+    legal = {"networks": PARTS, "latents": TOPICS, "weights": WEIGHTS, "sparsity": (False, True)}
+    given: dict[str, Any] = {}
+    for key, value in declared.items():
+        if key not in legal:
+            raise ReportError(f"{where}: {unknown('key', key, legal)}")
+        several = key in ("networks", "latents")
+        if several and not isinstance(value, list):
+            raise ReportError(f"{where}: {key} is {value!r:.80}; give a list")
+        for one in value if several else [value]:
+            if one not in legal[key]:
+                raise ReportError(f"{where}: {unknown(key, one, list(map(str, legal[key])))}")
+        given[key] = tuple(value) if several else value
+    return Needs(**given)
 
 
 def _malformed(path: Path, number: int, what: str) -> ReportError:

@@ -255,7 +255,10 @@ def _lacking(there: int, planned: int, what: str) -> str:
 def _after(part: pd.DataFrame) -> str:
     """After how many epochs some networks were looked at, where that is fewer than planned; theirs
     were looked at after as many."""
-    cut = part[contrasts.in_part(part)]
+    short = part["epochs_run"] < part["epochs"]
+    if "stopped" in part:
+        short &= ~part["stopped"].astype(bool)
+    cut = part[short]
     if cut.empty:
         return ""
     run, planned = cut[["epochs_run", "epochs"]].min()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ffcore import catalogue
 from ffcore import definitions as module
 from ffcore.definitions import BODY, definitions
 from ffcore.errors import ConfigError, ReportError
@@ -177,7 +178,7 @@ def test_a_notebook_depends_on_what_its_cells_use(tmp_path):
         tmp_path, ("markdown", "import pack.c"), ("code", "%time\nfrom pack import a"),
         ("code", "a.area(2)"), ("code", "from pack.b import x\nx"),
     )  # fmt: skip
-    assert names(definitions(home).of_notebook(path)) == {
+    assert names(definitions(home).of_code(catalogue.code(path))) == {
         "pack.a:area",
         "pack.a:FACTOR",
         "pack.b:x",
@@ -187,7 +188,7 @@ def test_a_notebook_depends_on_what_its_cells_use(tmp_path):
 def test_a_notebook_cell_that_is_no_python_is_named(tmp_path):
     path = notebook(tmp_path, ("code", "x = 1"), ("code", "for"))
     with pytest.raises(ReportError, match="cell 2 of"):
-        definitions().of_notebook(path)
+        catalogue.code(path)
 
 
 def test_only_changed_modules_are_parsed_again(tmp_path, monkeypatch):
@@ -237,7 +238,8 @@ def edited(folder: Path, name: str, old: str, new: str):
 def rebuilt(then, now) -> set[str]:
     """The reports whose code differs."""
     paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    return {p.stem for p in paths if then.of_notebook(p) != now.of_notebook(p)}
+    code = {p.stem: catalogue.code(p) for p in paths}
+    return {name for name, tree in code.items() if then.of_code(tree) != now.of_code(tree)}
 
 
 def of_frame(found, place):

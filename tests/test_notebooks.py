@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from ffcore import notebooks
+from ffcore import catalogue, notebooks
 from ffcore.cleaning import clean
 from ffcore.errors import ConfigError, FFError, ReportError
 from ffcore.execution import Run, _short_folder
+from tests.documents import ROOT
 
 HERE = Path(__file__).parent / "notebooks"
 PARAMETERS = ("code", "wait = 0", "parameters")
@@ -371,3 +372,35 @@ def test_cleaning_leaves_embedded_data_and_words_alone(monkeypatch):
 def test_error_for_a_misspelt_parameter_is_a_configuration_error(tmp_path):
     with pytest.raises(ConfigError):
         notebooks.execute(HERE / "good.ipynb", tmp_path / "out", {"x": 1})
+
+
+@pytest.mark.parametrize(
+    ("needs", "message"),
+    [
+        ({"network": ["rq1"]}, "unknown key 'network'.*did you mean 'networks'"),
+        ({"networks": ["rq3"]}, "unknown networks 'rq3'.*rq1"),
+        ({"networks": "rq1"}, "networks is 'rq1'; give a list"),
+        ({"weights": "perhaps"}, "unknown weights 'perhaps'"),
+        ({"latents": ["tsne"]}, "unknown latents 'tsne'"),
+        (["rq1"], "is no table"),
+    ],
+)
+def test_what_a_notebook_needs_is_one_of_what_there_is(tmp_path, needs, message):
+    source = next((ROOT / "notebooks").glob("claims.ipynb"))
+    document = json.loads(source.read_text(encoding="utf-8"))
+    document["metadata"]["needs"] = needs
+    path = tmp_path / "claims.ipynb"
+    path.write_text(json.dumps(document))
+    with pytest.raises(ReportError, match=message):
+        catalogue.describe(path)
+
+
+def test_every_notebook_declares_what_its_code_reads():
+    """One that imports what reads networks or sparsity runs says so; the others say nothing."""
+    infos = catalogue.catalogue(ROOT / "notebooks")
+    assert {i.name for i in infos if i.needs.networks} == {
+        "appendix_polarity", "claims", "rq1_accuracy", "rq1_convergence", "rq2_taxonomy",
+        "rq2_topology", "unstated_choices"}  # fmt: skip
+    assert {i.name for i in infos if i.needs.sparsity} == {
+        "claims", "sparsity_answers", "sparsity_conditions", "sparsity_theorems"}  # fmt: skip
+    assert {i.name for i in infos if i.needs.weights} == {"claims", "rq2_taxonomy", "rq2_topology"}

@@ -321,8 +321,8 @@ def test_the_example_passes_its_trial():
                      negatives="neighbour"))  # fmt: skip
 
 
-def test_the_plug_in_of_the_readme_passes_its_trial(tmp_path):
-    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
+def test_the_plug_in_of_the_documents_passes_its_trial(tmp_path):
+    blocks = (ROOT / "docs" / "plugins.md").read_text().split("```python\n")[1:]
     (code,) = [c for c in (block.split("```")[0] for block in blocks) if "@plugins" in c]
     (tmp_path / "my_file.py").write_text(code)
     plugins.load(tmp_path / "my_file.py")

@@ -65,7 +65,7 @@ ARROWS = {
     "published": {"config"},
     "digests": {"definitions", "plugins"},
     "definitions": {"locks"},
-    "catalogue": {"config"},
+    "catalogue": set(),
     "cleaning": set(),
     "threads": set(),
     "execution": {"cleaning", "threads"},
