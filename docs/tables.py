@@ -117,7 +117,7 @@ def grid(m: Material) -> str:
 def comparisons(m: Material) -> str:
     table = contrasts.by_accuracy(m.level)
     lines = []
-    shown = table[(table["pairs"] > 2) & (table["accuracy"] != "selected")]
+    shown = table[table["low"].notna() & (table["accuracy"] != "selected")]
     for r in shown.to_dict("records"):
         ours = f"{r['difference']:+.1f} [{r['low']:.1f}, {r['high']:.1f}]"
         lines.append([r["dataset"], f"{findings.RULES[r['second']]} − {findings.RULES[r['first']]}",
