@@ -74,7 +74,8 @@ def run(address, tasks, work=None, poll=None, workers_=1):
             if poll:
                 poll()
 
-        return [*workers.run_tasks(tasks, away, notes.append, None, look, work)], notes
+        done = workers.run_tasks(tasks, work or training.perform, away, notes.append, None, look)
+        return [*done], notes
 
 
 def until(there, seconds=60):

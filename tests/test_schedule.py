@@ -188,7 +188,7 @@ def test_tasks_are_asked_for_as_they_begin(cluster):
 
     with ThreadPoolExecutor(2) as pool:
         executor = Pool(pool) if cluster else pool
-        done = workers.run_tasks([*range(8)], executor, workers=2, work=work, admits=admits)
+        done = workers.run_tasks([*range(8)], work, executor, workers=2, admits=admits)
         assert sorted(done) == [1, 3, 5, 7]
     assert len(seen) == 8 and max(seen) < 2
 
