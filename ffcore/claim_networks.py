@@ -65,8 +65,8 @@ def within_bands(material: Material) -> Iterator[Measured]:
     judged = table[table["verdict"].isin(verdicts.JUDGED)]
     for dataset, part in judged.groupby("dataset", sort=False):
         hits = int((part["verdict"] == published.WITHIN).sum())
-        lacking = int((table["dataset"] == dataset).sum()) - len(part)
-        apart = f"{len(part)} of {len(part) + lacking} configurations" if lacking else ""
+        planned = int((table["dataset"] == dataset).sum())
+        apart = _lacking(len(part), planned, "configurations")
         yield _share(str(dataset), hits, len(part), int(part["seeds"].min()),
                      f"configurations{_after(part)}", apart)  # fmt: skip
     for dataset, part in table[~table.index.isin(judged.index)].groupby("trained_on", sort=False):

@@ -8,8 +8,8 @@ from ffcore import curves, rq1
 from ffcore.study import Study
 
 # Farther from the authors' run than 95 % of their own seeds are from each other. Their seeds are of
-# steady configurations; these waver or stop halfway, and in fp32 they lie outside, too, where the
-# same seed was trained so. They wait for a second seed: docs/results-rq1.md names each distance.
+# steady configurations; these waver or stop halfway. Some are of the old bf16, others of fp32; the
+# reason of each waits for a second seed: docs/results-rq1.md names each distance.
 KNOWN_OUTSIDE = {
     ("fashion-mnist", "l2sq-sum-none-relu-ffa-sigmoid", 0),
     ("fashion-mnist", "l2sq-sum-none-sigmoid-sigmoid", 0),
