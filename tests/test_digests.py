@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ffcore import digests
+from ffcore import catalogue, digests
 
 
 def notebook(folder: Path, *cells: tuple[str, str], name: str = "n") -> Path:
@@ -23,19 +23,23 @@ def test_what_changed_is_named_by_dots_where_it_is_nested():
     assert digests.changed(then, then) == []
 
 
-def test_notebook_digest_sees_sources_and_tags_only(tmp_path):
+def test_content_of_a_notebook_is_its_needs_sources_and_tags_only(tmp_path):
     path = notebook(tmp_path, ("markdown", "# T"), ("code", "x = 1"))
-    before = digests.notebook_digest(path)
+    before = catalogue.content(path)
     content = json.loads(path.read_text())
     content["cells"][1] |= {"id": "random", "execution_count": 7, "outputs": [{}]}
     content["metadata"] = {"kernelspec": {}}
     path.write_text(json.dumps(content))
-    assert digests.notebook_digest(path) == before
+    assert catalogue.content(path) == before
+    content["metadata"]["needs"] = {"networks": ["rq1"]}
+    path.write_text(json.dumps(content))
+    assert catalogue.content(path) != before
+    del content["metadata"]["needs"]
     content["cells"][1]["metadata"]["tags"] = ["figure:x"]
     path.write_text(json.dumps(content))
-    assert digests.notebook_digest(path) != before
+    assert catalogue.content(path) != before
     other = notebook(tmp_path, ("markdown", "# U"), ("code", "x = 1"), name="m")
-    assert digests.notebook_digest(other) != before
+    assert catalogue.content(other) != before
 
 
 def test_versions_are_read_without_importing_the_package():

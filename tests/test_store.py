@@ -18,7 +18,7 @@ SUMMARY = {"best": 0.75, "best_epoch": 2, "last": 0.75, "selected": None, "epoch
 def save(store, experiment=None, code="a"):
     return store.save(
         experiment or tiny(), SUMMARY, {"history": HISTORY}, {"layer1": torch.arange(6.0)},
-        {"training": 1.5}, {"code": {"ffcore.network": code}, "data": "d1"},
+        {"training": 1.5}, {"code": [f"Block {code}", "train c"], "data": "d1"},
     )  # fmt: skip
 
 
@@ -68,10 +68,10 @@ def test_damage_behind_the_verified_list_is_noticed_when_the_time_changed(tmp_pa
 def test_a_run_by_other_code_or_data_is_outdated_and_says_which(tmp_path):
     store = Store(tmp_path)
     save(store)
-    expected = {"code": {"ffcore.network": "a"}, "data": "d1"}
+    expected = {"code": ["Block a", "train c"], "data": "d1"}
     assert store.state(tiny(), expected).usable
-    state = store.state(tiny(), {**expected, "code": {"ffcore.network": "b"}})
-    assert state.name == "outdated" and "ffcore.network" in state.reason
+    state = store.state(tiny(), {**expected, "code": ["Block b", "train c"]})
+    assert (state.name, state.reason) == ("outdated", "code changed: Block")
     assert "data" in store.state(tiny(), {**expected, "data": "d2"}).reason
 
 
