@@ -230,6 +230,23 @@ def rounding(_: Material) -> str:
     return f"{rows(head, lines)}\n\n{said}"  # fmt: skip
 
 
+def bent(_: Material) -> str:
+    """How far each format moves the curves of the 108 configurations, and where it does most."""
+    table = pd.read_csv(ROOT / "shipped" / "formats.csv")
+    bound = table["other_seed"].quantile(0.95)
+    names = {"bf16": "bf16 of today", "old_bf16": "bf16 up to November 2026",
+             "other_seed": "fp32, another seed"}  # fmt: skip
+    lines = []
+    for column, name in names.items():
+        far = table.loc[table[column].idxmax()]
+        lines.append([name, f"{table[column].median():.1f}", f"{far[column]:.1f}",
+                      far["configuration"], str(int((table[column] > bound).sum())),
+                      str(int((table[column] > table["other_seed"]).sum()))])  # fmt: skip
+    head = ("beside fp32 | median distance (points) | largest | of | farther than 95 % of second "
+            f"seeds ({bound:.1f}) | farther than its own second seed")  # fmt: skip
+    return rows(head, lines)
+
+
 def slips(_: Material) -> str:
     return audit.summary(audit.claims())
 
@@ -287,6 +304,7 @@ BLOCKS: dict[str, Callable[[Material], str]] = {
     "collapses": lambda m: curves.collapses(m.paths),
     "lengths": lengths,
     "rounding": rounding,
+    "formats by configuration": bent,
     "formats": formats,
     "slips of tables": slips,
     "latents": latents,

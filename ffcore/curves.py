@@ -86,7 +86,8 @@ def convergence(dataset: str, epochs: int) -> pd.DataFrame:
             area, time = intervals.convergence(r["curve"][:epochs] / 100)
             named = {"published_area": area, "published_time": time}
             rows.append({**{k: r[k] for k in KEYS}, **named})
-    return pd.DataFrame(rows, columns=[*KEYS, "published_area", "published_time"])
+    columns = ["published_area", "published_time"]
+    return pd.DataFrame(rows, columns=[*KEYS, *columns]).astype(dict.fromkeys(columns, float))
 
 
 def seed_band(place: tuple[str, ...], epochs: int) -> np.ndarray | None:
