@@ -7,7 +7,7 @@ import ast
 import hashlib
 import json
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,8 +21,9 @@ from ffcore.locks import MARKER
 BODY = "<module>"  # what a module does when it is imported, and the data files beside it
 DIGITS = 12
 FORMAT = 1
-_PACKAGE = Path(__file__).parent
+PACKAGES = (Path(__file__).parent,)
 _DEFINE = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+_DATA = (".css", ".html", ".js", ".yaml")
 _PASSED_OVER = ("ctx", "kind", "type_comment", "lineno")
 
 Found = dict[str, dict[str, str]]
@@ -30,7 +31,7 @@ Found = dict[str, dict[str, str]]
 
 @dataclass(frozen=True, eq=False)
 class Definitions:
-    """The top-level definitions of a package.
+    """The top-level definitions of some packages.
 
     Args:
         modules: by dotted name ``digests`` (name → DIGITS hexadecimal digits of the code without
@@ -71,20 +72,16 @@ class Definitions:
         return table
 
     def of_code(self, tree: ast.Module) -> Found:
-        """``reached`` by code that is not of the package, such as a notebook's."""
-        references = _references(tree, self._package, {*self.modules})
+        """``reached`` by code that is not of the packages, such as a notebook's."""
+        references = _references(tree, "", {*self.modules})
         places = [p for r in references for p in self._resolved("", r)]
         return self.reached(*(f"{module}:{name}" for module, name in places))
 
     @cached_property
     def digest(self) -> str:
-        """Of the whole package."""
+        """Of all packages."""
         text = json.dumps({m: parsed["digests"] for m, parsed in sorted(self.modules.items())})
         return hashlib.sha256(text.encode()).hexdigest()
-
-    @property
-    def _package(self) -> str:
-        return next(iter(self.modules)).partition(".")[0]
 
     def _places(self, root: str) -> list[tuple[str, str]]:
         module, _, name = root.partition(":")
@@ -124,10 +121,11 @@ class Definitions:
         return self._places(target)
 
 
-def definitions(package_folder: Path = _PACKAGE, book: Path | None = None) -> Definitions:
-    """Every definition of a package.
+def definitions(*folders: Path, book: Path | None = None) -> Definitions:
+    """Every definition of some packages.
 
     Args:
+        folders: of the packages, PACKAGES where none is given.
         book: a file that remembers what was parsed, so that only changed modules are parsed again;
             without one all of them are.
 
@@ -136,8 +134,9 @@ def definitions(package_folder: Path = _PACKAGE, book: Path | None = None) -> De
     """
     paths = {
         ".".join(parts[:-1] if parts[-1] == "__init__" else parts): path
-        for path in sorted(package_folder.rglob("*.py"))
-        if (parts := path.relative_to(package_folder.parent).with_suffix("").parts)
+        for folder in folders or PACKAGES
+        for path in sorted(folder.rglob("*.py"))
+        if (parts := path.relative_to(folder.parent).with_suffix("").parts)
     }
     stamp = [FORMAT, *sys.version_info[:2], sorted(paths)]
     kept = _kept(book, stamp) if book else {}
@@ -176,7 +175,6 @@ def _parsed(path: Path, module: str, modules: set[str]) -> dict[str, Any]:
 
 
 def _taken_apart(tree: ast.Module, path: Path, module: str, modules: set[str]) -> dict[str, Any]:
-    package = module.partition(".")[0]
     inside = module if path.name == "__init__.py" else module.rpartition(".")[0] or module
     texts: dict[str, list[str]] = {BODY: [hashlib.sha256(f.read_bytes()).hexdigest()
                                           for f in _beside(path)]}  # fmt: skip
@@ -185,7 +183,7 @@ def _taken_apart(tree: ast.Module, path: Path, module: str, modules: set[str]) -
     for statement in tree.body:
         names = _names(statement)
         if isinstance(statement, ast.Import | ast.ImportFrom):
-            imports |= _imported(statement, inside, package, modules)
+            imports |= _imported(statement, inside, modules)
             continue
         if _only_for_types(statement):
             continue
@@ -193,7 +191,7 @@ def _taken_apart(tree: ast.Module, path: Path, module: str, modules: set[str]) -
         if names is None:  # no plain definition: it runs when the module is imported
             for node in _runtime(statement):
                 if isinstance(node, ast.Import | ast.ImportFrom):
-                    imports |= _imported(node, inside, package, modules)
+                    imports |= _imported(node, inside, modules)
             texts[BODY].append(_text(statement))
             uses[BODY] |= references
             for name in _stored(statement):
@@ -239,12 +237,11 @@ def _stored(statement: ast.stmt) -> set[str]:
 
 def _references(tree: ast.AST, inside: str, modules: set[str]) -> set[str]:
     """What a piece of code refers to, see ``Definitions._resolved``."""
-    package = inside.partition(".")[0]
     local: dict[str, str] = {}
     nodes = list(_runtime(tree))
     for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            local |= _imported(node, inside, package, modules)
+            local |= _imported(node, inside, modules)
     found: set[str] = set()
     heads: set[int] = set()
     for node in nodes:
@@ -257,7 +254,7 @@ def _references(tree: ast.AST, inside: str, modules: set[str]) -> set[str]:
             else:
                 found.add(f"{name}.{attribute}")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if node.value != package and node.value in modules:
+            if "." in node.value and node.value in modules:
                 found.add(f"={node.value}")  # import_module("ffcore.x")
     for node in nodes:
         if isinstance(node, ast.Name) and id(node) not in heads:
@@ -265,23 +262,20 @@ def _references(tree: ast.AST, inside: str, modules: set[str]) -> set[str]:
     return found
 
 
-def _imported(
-    node: ast.Import | ast.ImportFrom, inside: str, package: str, modules: set[str]
-) -> dict[str, str]:
-    """Name → module, or ``module:name``, of what an import statement takes from the package."""
+def _imported(node: ast.Import | ast.ImportFrom, inside: str, modules: set[str]) -> dict[str, str]:
+    """Name → module, or ``module:name``, of what an import statement takes from the packages."""
     found = {}
     if isinstance(node, ast.Import):
         for alias in node.names:
             if alias.name in modules:
-                found[alias.asname or alias.name.partition(".")[0]] = (
-                    alias.name if alias.asname else package
-                )
+                top = alias.name.partition(".")[0]
+                found[alias.asname or top] = alias.name if alias.asname else top
         return found
     base = node.module or ""
     if node.level:
         steps = inside.split(".")[: len(inside.split(".")) - node.level + 1]
         base = ".".join([*steps, *([node.module] if node.module else [])])
-    if base.partition(".")[0] == package:
+    if base.partition(".")[0] in modules:
         for alias in node.names:
             name = f"{base}.{alias.name}"
             found[alias.asname or alias.name] = name if name in modules else f"{base}:{alias.name}"
@@ -328,9 +322,9 @@ def _runtime(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _beside(path: Path) -> list[Path]:
-    """Data files of a module: those of its name."""
-    kinds: Iterable[str] = (".yaml", ".js", ".css", ".html")
-    return [f for kind in kinds if (f := path.with_suffix(kind)).is_file()]
+    """Data files of a module: those whose name begins with its own, or with its folder's."""
+    stem = path.parent.name if path.stem == "__init__" else path.stem
+    return sorted(f for f in path.parent.glob(f"{stem}*") if f.suffix in _DATA)
 
 
 def _kept(book: Path, stamp: list[Any]) -> dict[str, Any]:

@@ -223,8 +223,7 @@ class Pipeline:
         if name not in self._fixed:
             source: Any
             if name == EXPLORER:
-                files = sorted(Path(__file__).parent.glob("explorer*.[hcj]*"))
-                source = {"page": {f.name: digests.file_digest(f) for f in files}}
+                source = {}
                 used = self.code.reached(*EXPLORER_CODE)
             else:
                 path = self.notebooks[name].path

@@ -194,35 +194,36 @@ def test_a_notebook_cell_that_is_no_python_is_named(tmp_path):
 def test_only_changed_modules_are_parsed_again(tmp_path, monkeypatch):
     home = package(tmp_path, a=CODE, b="x = 1")
     book = tmp_path / "book.json"
-    first = definitions(home, book)
+    first = definitions(home, book=book)
     parsed = []
     plain = module._parsed
     monkeypatch.setattr(
         module, "_parsed", lambda path, *a: parsed.append(path.name) or plain(path, *a)
     )
-    assert definitions(home, book).digest == first.digest and parsed == []
+    assert definitions(home, book=book).digest == first.digest and parsed == []
     (home / "b.py").write_text("x = 22")
-    assert definitions(home, book).digest != first.digest and parsed == ["b.py"]
+    assert definitions(home, book=book).digest != first.digest and parsed == ["b.py"]
     book.write_text("{broken")
-    assert definitions(home, book).digest == definitions(home).digest
+    assert definitions(home, book=book).digest == definitions(home).digest
 
 
 def test_a_book_makes_its_folder_in_a_results_folder_and_in_no_other(tmp_path):
     folder = package(tmp_path, a=CODE)
     book = tmp_path / "results" / "cache" / "definitions.json"
-    definitions(folder, book)
+    definitions(folder, book=book)
     assert not book.parent.parent.exists()
     book.parent.parent.mkdir()
-    definitions(folder, book)
+    definitions(folder, book=book)
     assert not book.parent.exists(), "a folder that was named by mistake stays as it is"
     (book.parent.parent / ".ffcore").touch()
-    definitions(folder, book)
+    definitions(folder, book=book)
     assert book.exists()
 
 
 def test_a_book_that_cannot_be_written_is_no_obstacle(tmp_path):
     home = package(tmp_path, a=CODE)
-    assert definitions(home, tmp_path / "missing" / "book.json").digest == definitions(home).digest
+    kept = definitions(home, book=tmp_path / "missing" / "book.json")
+    assert kept.digest == definitions(home).digest
 
 
 def edited(folder: Path, name: str, old: str, new: str):
