@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ffcore.console import duration, plain, say, watch_signals
 from ffcore.errors import ConfigError, FFError, ReportError, StoreError, of_system, unknown
-from ffcore.locks import MARKER, alone
-from ffcore.options import (
+from ffreport.base.console import duration, plain, say, watch_signals
+from ffreport.base.locks import MARKER, alone
+from ffreport.cli.options import (
     RESULTS,
     DryRun,
     Figures,
@@ -32,8 +32,8 @@ from ffcore.options import (
 )
 
 if TYPE_CHECKING:
-    from ffcore.plans import Step
-    from ffcore.stages import Pipeline
+    from ffreport.pipeline.plans import Step
+    from ffreport.pipeline.stages import Pipeline
 
 ROOT = Path(__file__).resolve().parent
 LATEST = "latest"
@@ -54,7 +54,7 @@ app.add_typer(data_app, name="data")
 @with_pipeline(ROOT, works=True)
 def all_(pipeline: Pipeline, dry_run: DryRun = False) -> None:
     """Do whatever is missing for the profile: data, training, notebooks, report."""
-    from ffcore import plans, publishing
+    from ffreport.pipeline import plans, publishing
 
     began = time.monotonic()
     reports = list(pipeline.notebooks)
@@ -101,10 +101,11 @@ def train(
 ) -> None:
     """Train what is missing, and show what came out. Naming a factor leaves out the rest of the
     grid and the sparsity studies."""
-    from ffcore import claims as ledger
-    from ffcore import plans, schedule
     from ffcore.config import legal
-    from ffcore.profiles import PARTS
+    from ffreport.analysis.claims import ledger
+    from ffreport.pipeline import plans
+    from ffreport.pipeline.training import schedule
+    from ffreport.study.profiles import PARTS
 
     chosen = dict(norm=norm, aggregation=aggregation, inhibition=inhibition,
                   activation=activation, probability=probability)  # fmt: skip
@@ -180,7 +181,7 @@ def report(
     dry_run: DryRun = False,
 ) -> None:
     """Make a report from stored results, without training."""
-    from ffcore import plans, publishing
+    from ffreport.pipeline import plans, publishing
 
     # The explorer shows what rq2_taxonomy tells, and comes with it.
     told = ["rq2_taxonomy" if name == "explorer" else name for name in names or []]
@@ -218,7 +219,7 @@ def figure(
 @with_pipeline(ROOT, works=True)
 def explorer(pipeline: Pipeline, dry_run: DryRun = False) -> None:
     """Make the page that explores every network's latents, from stored results."""
-    from ffcore import plans
+    from ffreport.pipeline import plans
 
     if dry_run:
         return _planned(plans.plan(pipeline, ["explorer"], train=False))
@@ -235,8 +236,8 @@ def claims(
 ) -> None:
     """Every claim of the papers beside what stored results say of it, with a verdict; where it is
     open, what is lacking, and how long that takes here."""
-    from ffcore import claims as ledger
-    from ffcore import schedule
+    from ffreport.analysis.claims import ledger
+    from ffreport.pipeline.training import schedule
 
     known = {claim.name: claim for claim in ledger.ledger()}
     for name in names or []:
@@ -263,9 +264,10 @@ def share(
 ) -> None:
     """Add summaries, histories and measures of latents of all stored networks, and what sparsity
     runs measured, to tables that others can report from."""
-    from ffcore import sharing, shipped
-    from ffcore.installed import INSIDE
-    from ffcore.store import Store
+    from ffreport.base.home import INSIDE
+    from ffreport.pipeline.upkeep import share as sharing
+    from ffreport.runs import shipped
+    from ffreport.runs.store import Store
 
     if into.resolve().is_relative_to(INSIDE):
         raise ConfigError("an installed package's tables stay as they are; choose --into FOLDER")
@@ -299,7 +301,7 @@ def reports_(
     results: Results = RESULTS,
 ) -> None:
     """The published versions, oldest first, or one of them in the browser."""
-    from ffcore import reports
+    from ffreport.publish import versions as reports
 
     if action not in ("list", "open"):
         raise unknown("action", action, ("list", "open"))
@@ -330,7 +332,7 @@ def verify(
     """Check every file of a published version against its manifest; a changed byte is named. With
     --sample, train stored runs again: bitwise equal where hardware, packages and code are those of
     the run, else inside the recorded spread."""
-    from ffcore import reports
+    from ffreport.publish import versions as reports
 
     if sample is not None and not report:
         return _verify_sample(sample, seed, profile, results, dry_run)
@@ -348,7 +350,7 @@ def trace(
     results: Results = RESULTS,
 ) -> None:
     """Where a figure file came from: what it shows, and the command that makes it again."""
-    from ffcore import tracing
+    from ffreport.publish import trace as tracing
 
     for name, value in tracing.record(file).items():
         print(plain(f"{name}: {value if isinstance(value, str) else json.dumps(value)}"))
@@ -369,10 +371,12 @@ def diff(
     """What changed between two published versions, and why: a summary, and a page that shows the
     changed cells and figures. A version is named by its name, the beginning of it, latest, or its
     folder."""
-    from ffcore import diff_page, diff_words, differences
-    from ffcore.notebooks import write_atomically
+    from ffreport.publish.diff import compare
+    from ffreport.publish.diff import page as diff_page
+    from ffreport.publish.diff import words as diff_words
+    from ffreport.publish.notebooks.notebook import write_atomically
 
-    found = differences.compare(_version(a, results), _version(b, results))
+    found = compare.compare(_version(a, results), _version(b, results))
     print("\n".join(map(plain, diff_words.summary(found))))
     if not found.same and not dry_run:
         page = into or results / "diffs" / f"{found.a.name}--{found.b.name}.html"
@@ -382,7 +386,7 @@ def diff(
 
 def _version(name: str, results: Path) -> Path:
     """The folder of a published version, intact or not, by name, beginning or place."""
-    from ffcore import reports
+    from ffreport.publish import versions as reports
 
     if name == LATEST:
         return reports.latest(results)
@@ -404,8 +408,8 @@ def _verify_sample(
     count: int, seed: int, profile: str | None, results: Path, dry_run: bool
 ) -> None:
     """Train a sample of stored runs again; an error unless all could be, and came out as stored."""
-    from ffcore import verification
-    from ffcore.store import Store
+    from ffreport.pipeline.upkeep import verify as verification
+    from ffreport.runs.store import Store
 
     only = {*opened(ROOT, profile, results=results).experiments} if profile else None
     store = Store(results)
@@ -458,8 +462,8 @@ def runs(
     results: Results = RESULTS,
 ) -> None:
     """The stored runs: key, state, best and last test accuracy, epochs, when, name."""
-    from ffcore import listing
-    from ffcore.store import Store
+    from ffreport.runs import listing
+    from ffreport.runs.store import Store
 
     store = Store(results)
     asked = opened(ROOT, profile, results=results).experiments if profile else None
@@ -512,7 +516,7 @@ def why(
     ] = "",
 ) -> None:
     """What would be made again, why, and how long it would take."""
-    from ffcore import plans
+    from ffreport.pipeline import plans
 
     if not name:
         return _planned(plans.plan(pipeline, list(pipeline.notebooks)))
@@ -544,17 +548,19 @@ def bench(
     measures and diagrams, beside ripser's; checks of the sparsity theorems, beside training; the
     start of commands with 5,000 runs in the store; what a cluster costs, and a model of what it
     brings (with the extra `cluster`)."""
-    from ffcore import bench as benchmark
-    from ffcore import cluster_bench, datasets, latent_bench, sparsity_bench, start_bench
-    from ffcore.digests import package_versions
-    from ffcore.workers import hardware
+    from ffreport.base.digests import package_versions
+    from ffreport.compute.pool import hardware
+    from ffreport.data import load
+    from ffreport.pipeline.bench import cluster, sparsity, start
+    from ffreport.pipeline.bench import latents as latent_bench
+    from ffreport.pipeline.bench import training as benchmark
 
     parts = {
-        "training": ("bench.csv", lambda: benchmark.measure(datasets.load(dataset), say, steps)),
+        "training": ("bench.csv", lambda: benchmark.measure(load.load(dataset), say, steps)),
         "latents": ("bench_latents.csv", lambda: latent_bench.measure(dataset, say, root=ROOT)),
-        "sparsity": ("bench_sparsity.csv", lambda: sparsity_bench.measure(dataset, say)),
-        "start": ("bench_start.csv", lambda: start_bench.measure(ROOT, say)),
-        "cluster": ("bench_cluster.csv", lambda: cluster_bench.measure(dataset, say)),
+        "sparsity": ("bench_sparsity.csv", lambda: sparsity.measure(dataset, say)),
+        "start": ("bench_start.csv", lambda: start.measure(ROOT, say)),
+        "cluster": ("bench_cluster.csv", lambda: cluster.measure(dataset, say)),
     }
     if only is None and not find_spec("distributed"):
         del parts["cluster"]
@@ -622,7 +628,7 @@ def clean(
         if everything or figures:
             raise ConfigError("choose --unused, or --all and --figures")
         return _clean_unused(results, profile or [], changes, yes, dry_run)
-    from ffcore.catalogue import catalogue
+    from ffreport.publish.notebooks.catalogue import catalogue
 
     parts = ["work", "cache", "failed", "checkpoints", ".doit.json"]
     parts += ["runs", "reports", "diffs", "runs.parquet"] if everything else []
@@ -658,9 +664,9 @@ def _clean_unused(
     results: Path, profiles: list[str], changes: dict[str, Any], yes: bool, dry_run: bool
 ) -> None:
     """Remove what nothing refers to; what was not shown is not removed."""
-    from ffcore import unused
-    from ffcore.listing import size
-    from ffcore.store import Store
+    from ffreport.pipeline.upkeep import unused
+    from ffreport.runs.listing import size
+    from ffreport.runs.store import Store
 
     store = Store(results)
     found, words = unused.find(store, unused.kept(ROOT, results, profiles, changes))
@@ -694,11 +700,11 @@ def check(
 ) -> None:
     """Which data sets are there and intact, and how your own are read; fails if a named one is
     not."""
-    from ffcore import datasets, sources
+    from ffreport.data import load, sources
 
     failed = False
-    for name in map(sources.resolve, names or datasets.NAMES):
-        found = datasets.check(name)
+    for name in map(sources.resolve, names or load.NAMES):
+        found = load.check(name)
         print(f"{name:14} {found.state:8} {found.detail}")
         failed |= found.state == "damaged" or (bool(names) and found.state != "ok")
     if failed:
@@ -711,11 +717,11 @@ def fetch(
     dry_run: DryRun = False,
 ) -> None:
     """Download data sets, every file checked."""
-    from ffcore import datasets, sources
+    from ffreport.data import load, sources
 
     for name in names:
-        if name not in datasets.NAMES:
-            raise unknown("data set", name, datasets.NAMES)
+        if name not in load.NAMES:
+            raise unknown("data set", name, load.NAMES)
     if dry_run:
         for name in names:
             for file, place in sources.locate(name).items():
@@ -725,8 +731,8 @@ def fetch(
                 print(f"{name}: {file.name}: {where}")
         return
     for name in names:
-        datasets.fetch(name, progress=say)
-        print(f"{name}: {datasets.check(name).detail}")
+        load.fetch(name, progress=say)
+        print(f"{name}: {load.check(name).detail}")
 
 
 def _planned(steps: list[Step]) -> None:

@@ -22,24 +22,17 @@ from scipy.stats import fisher_exact
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ffcore import (  # noqa: E402
-    audit,
-    bench,
-    claims,
-    contrasts,
-    curves,
-    findings,
-    predictions,
-    rq1,
-    rq2,
-    shipped,
-    sparsity_answers,
-    structure_words,
-    structures,
-    theorems,
-    verdicts,
-)
-from ffcore.study import Study, read_profile  # noqa: E402
+from ffreport.analysis.claims import ledger as claims
+from ffreport.analysis.rq1 import accuracy, audit, contrasts, curves, verdicts
+from ffreport.analysis.rq1 import words as findings
+from ffreport.analysis.rq2 import latents as rq2
+from ffreport.analysis.rq2 import structures
+from ffreport.analysis.rq2 import words as structure_words
+from ffreport.analysis.sparsity import answers, theorems
+from ffreport.pipeline.bench import training
+from ffreport.pipeline.training import predictions
+from ffreport.runs import shipped
+from ffreport.study.study import Study, read_profile  # noqa: E402
 
 BLOCK = re.compile(r"<!-- ([\w ]+) -->\n.*?<!-- / -->", re.S)
 LOW = 50.0  # percent: an accuracy that tells a fallen network from a wavering one
@@ -80,17 +73,17 @@ class Material:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        return rq1.accuracy(self.study)
+        return accuracy.accuracy(self.study)
 
     @cached_property
     def level(self) -> pd.DataFrame:
-        frame = rq1.accuracy(self.study, level=True)
-        there = frame.loc[frame["origin"] != rq1.NOT_RUN, "dataset"].unique()
+        frame = accuracy.accuracy(self.study, level=True)
+        there = frame.loc[frame["origin"] != accuracy.NOT_RUN, "dataset"].unique()
         return frame[frame["dataset"].isin(there)]
 
     @cached_property
     def paths(self) -> pd.DataFrame:
-        return curves.networks(self.frame, rq1.histories(self.study))
+        return curves.networks(self.frame, accuracy.histories(self.study))
 
     @cached_property
     def ledger(self) -> pd.DataFrame:
@@ -252,9 +245,9 @@ def slips(_: Material) -> str:
 
 
 def theory(m: Material) -> str:
-    table = sparsity_answers.comparable(sparsity_answers.claims(m.study))
-    parts = [sparsity_answers.markdown(table), sparsity_answers.when(m.study),
-             sparsity_answers.reach(m.study)]  # fmt: skip
+    table = answers.comparable(answers.claims(m.study))
+    parts = [answers.markdown(table), answers.when(m.study),
+             answers.reach(m.study)]  # fmt: skip
     return "\n\n".join(parts)
 
 
@@ -267,7 +260,7 @@ def latents(m: Material) -> str:
 
 
 def speeds(part: str) -> Callable[[Material], str]:
-    return lambda _: bench.markdown(ROOT / "shipped" / f"bench{part}.csv")
+    return lambda _: training.markdown(ROOT / "shipped" / f"bench{part}.csv")
 
 
 # The README's table: a claim, what was published, and where the evidence is told.

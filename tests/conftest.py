@@ -12,12 +12,15 @@ import pytest
 import torch
 from hypothesis import settings
 
-from ffcore import data, datasets, training, workers
+from ffcore import data
 from ffcore.config import AnyExperiment, Experiment, make_experiment
-from ffcore.store import Store
-from ffcore.threads import SETTINGS
-from tests.measured import VARIABLE
-from tests.twice import make
+from ffreport.base.threads import SETTINGS
+from ffreport.compute import pool
+from ffreport.data import load
+from ffreport.pipeline.training import tasks as training
+from ffreport.runs.store import Store
+from tests.rigs.twice import make
+from tests.support.measured import VARIABLE
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -41,7 +44,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def digits() -> data.Dataset:
-    return datasets.load("digits")
+    return load.load("digits")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +88,7 @@ def twice(tmp_path_factory):
 def train_into(store: Store, experiments: Sequence[AnyExperiment]) -> None:
     """Train experiments in this process, one at a time, and store them."""
     tasks = [training.Task((e,)) for e in experiments]
-    for o in workers.run_tasks(tasks, training.perform, workers=1):
+    for o in pool.run_tasks(tasks, training.perform, workers=1):
         store.save(o.experiment, o.summary, o.tables, o.weights, o.seconds, o.provenance)
 
 

@@ -1,0 +1,1 @@
+"""From stored runs to versioned reports: what ``pipeline.py`` does."""

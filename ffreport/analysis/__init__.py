@@ -1,0 +1,1 @@
+"""Tables, figures and sentences of the papers' questions, a room for each question."""

@@ -1,0 +1,1 @@
+"""Propositions, slips and unstated choices of Polar-FFA's appendices."""

@@ -1,0 +1,1 @@
+"""The ledger: every claim of the papers, its test and its verdict."""

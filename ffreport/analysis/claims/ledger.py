@@ -1,0 +1,323 @@
+"""The ledger of claims: each claim of the papers beside what was measured of it, with a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ffcore.config import build
+from ffcore.errors import ConfigError, StoreError, unknown
+from ffreport.analysis.claims.needs import Lack, Networks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ffcore.config import AnyExperiment
+    from ffreport.analysis.claims.material import Measured
+    from ffreport.analysis.claims.needs import Need, Stock
+    from ffreport.study.study import Study
+
+REPRODUCED, NOISE, CONTRADICTED = "reproduced", "within noise", "contradicted"
+UNDERPOWERED, NOT_RUN = "underpowered", "not run"
+VERDICTS = (REPRODUCED, NOISE, CONTRADICTED, UNDERPOWERED, NOT_RUN)
+
+
+class Holds(BaseModel):
+    """The claimed values: above a bound, below one, or between two."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    above: float | None = None
+    below: float | None = None
+    between: tuple[float, float] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Holds:
+        if sum(v is not None for v in (self.above, self.below, self.between)) != 1:
+            raise ValueError("give one of above, below and between")
+        return self
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The claimed interval; infinite on an open side."""
+        if self.between:
+            return self.between
+        low, high = self.above, self.below
+        return (-math.inf if low is None else low, math.inf if high is None else high)
+
+    def __str__(self) -> str:
+        if self.between:
+            return f"{self.between[0]:g} to {self.between[1]:g}"
+        return f"> {self.above:g}" if self.above is not None else f"< {self.below:g}"
+
+
+class Claim(BaseModel):
+    """One claim of a paper, and what settles it; the fields are described in ``ledger.yaml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    short: str
+    statement: str
+    place: str
+    test: str
+    arguments: dict[str, Any] = Field(default_factory=dict, alias="with")
+    unit: str
+    holds: Holds
+    bound_is: str = "the claim's"
+    seeds: int = Field(ge=0)
+    where: Literal["paper", "anywhere"]
+    networks: Networks
+    evidence: str = Field(pattern=r"^[a-z0-9_]+#(figure|table)-[a-z0-9_]+$")
+    paper: str = ""
+    source: str = ""
+
+    @property
+    def link(self) -> str:
+        """Address of the evidence, from another page of the same report."""
+        report, _, item = self.evidence.partition("#")
+        return f"{report}.html#{item}"
+
+
+@cache
+def ledger() -> tuple[Claim, ...]:
+    """Every claim, in the order of the file.
+
+    Raises:
+        ConfigError: an unknown key or test, or two claims of one name.
+    """
+    text = resources.files("ffcore").joinpath("claims.yaml").read_text(encoding="utf-8")
+    return read(yaml.safe_load(text))
+
+
+def read(content: Any) -> tuple[Claim, ...]:
+    """The claims of a parsed ledger file, see ``ledger``; it raises the same."""
+    found: dict[str, Claim] = {}
+    groups = content.values() if isinstance(content, Mapping) else [content]
+    for group in groups:
+        if not isinstance(group, Mapping) or not {"title", "source", "claims"} <= {*group}:
+            raise ConfigError("each paper of a ledger has a title, a source and claims")
+        for values in group["claims"] if isinstance(group["claims"], list) else [None]:
+            if not isinstance(values, Mapping):
+                raise ConfigError(f"a claim is a mapping of keys; it is {values!r:.60}")
+            named = {**values, "paper": group["title"], "source": group["source"]}
+            claim = build(Claim, named, f"claim {values.get('name', '?')!r}, ")
+            if claim.name in found:
+                raise unknown("claim, for the name is taken", claim.name, ["another name"])
+            found[claim.name] = claim
+    return tuple(found.values())
+
+
+def judge(claim: Claim, measured: Measured) -> str:
+    """One of VERDICTS.
+
+    Seeds and conditions come first: what was measured in another place cannot settle a claim,
+    however clear it is.
+    """
+    if math.isnan(measured.value):
+        return UNDERPOWERED if measured.apart else NOT_RUN
+    elsewhere = claim.where == "paper" and bool(measured.apart)
+    if elsewhere or measured.seeds < claim.seeds or math.isnan(measured.low):
+        return UNDERPOWERED
+    return side(claim, measured)
+
+
+def side(claim: Claim, measured: Measured) -> str:
+    """REPRODUCED, CONTRADICTED or NOISE, by the interval alone."""
+    low, high = claim.holds.ends
+    if low < measured.low and measured.high < high:
+        return REPRODUCED
+    if measured.high < low or measured.low > high:
+        return CONTRADICTED
+    return NOISE
+
+
+def table(study: Study, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
+    """Every claim beside what a study has of it: a row a claim and data set.
+
+    Returns:
+        ``claim``, ``paper``, ``short``, ``statement``, ``verdict``, ``dataset``, ``value`` with its
+        95 % interval ``low`` and ``high``, ``unit``, ``claimed``, ``bound`` (whose it is),
+        ``published``, ``with_last`` (the same of accuracies after the last epoch, and the verdict
+        where that is another), ``seeds``, ``over`` (what the interval is over), ``needs``,
+        ``because`` (of an *underpowered*: what is lacking, and where the interval lies so far),
+        ``lacking`` (of an open one: which trainings would settle it), ``evidence``.
+    """
+    import pandas as pd
+
+    from ffreport.analysis.claims.material import Material
+
+    material = Material(study)
+    rows = [row for claim in claims or ledger() for row in _rows(claim, material)]
+    frame = pd.DataFrame(rows)
+    words = [one.words for one in lacks(study, frame)]
+    frame.insert(frame.columns.get_loc("evidence"), "lacking", words)
+    return frame
+
+
+def lacks(study: Study, found: pd.DataFrame) -> list[Lack]:
+    """What each row of a frame of ``table`` lacks; nothing where it is decided."""
+    from ffreport.analysis.claims import needs
+    from ffreport.runs.evidence import Evidence
+
+    profile, evidence = study.profile, Evidence(study.store, study.root / "shipped")
+    planned: list[AnyExperiment] = [*profile.networks("rq1", "polarity"), *profile.sparsity_runs()]
+    there = needs.stock(planned, evidence)
+    every = needs.needs(ledger(), profile, there)
+    claims, parts = {claim.name: claim for claim in ledger()}, needs.parts(profile)
+    return [_lack(claims[row["claim"]], row, every, there, parts)
+            for row in found.to_dict("records")]  # fmt: skip
+
+
+def _lack(
+    claim: Claim, row: Mapping[str, Any], every: Sequence[Need], there: Stock,
+    parts: Mapping[AnyExperiment, str],
+) -> Lack:  # fmt: skip
+    from ffreport.analysis.claims import needs
+    from ffreport.analysis.stats import wilson
+
+    if row["verdict"] in (REPRODUCED, CONTRADICTED):
+        return Lack((), "")
+    if claim.networks == "none":
+        return Lack((), "nothing to train: more draws, `propositions` in the profile")
+    # Where nothing was measured there is no data set: the first that the profile plans.
+    same = [n for n in every if n.claim == claim.name and row["dataset"] in (n.dataset, "–")]
+    number, _, what = str(row["over"]).partition(" ")
+    if claim.test == "within_bands" and row["verdict"] == NOISE and what == "configurations":
+        best = 100 * wilson(int(number), int(number))[0]
+        if best <= claim.holds.ends[0]:
+            return Lack((), f"more seeds cannot reproduce it under this test: the interval of "
+                            f"{number} of {number} {what} would begin at {best:.0f} %")  # fmt: skip
+    return needs.lack(next(iter(same), None), there, row["verdict"] == NOISE, parts)
+
+
+def counts(found: pd.DataFrame) -> str:
+    """``7 reproduced, 2 within noise, …``, of a frame of ``table``."""
+    number = Counter(found["verdict"])
+    return ", ".join(f"{number[v]} {v}" for v in VERDICTS if number[v])
+
+
+def markdown(found: pd.DataFrame) -> str:
+    """A frame of ``table`` as a Markdown table with links to the evidence, a paper after the
+    other."""
+    links = {claim.name: claim.link for claim in ledger()}
+    lines = []
+    for paper, part in found.groupby("paper", sort=False):
+        lines += ["", f"**{paper}**", "",
+                  "| verdict | claim | measured | last epoch | claimed | on | seeds | over "
+                  "| because |", "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+        for r in part.to_dict("records"):
+            bound = "" if r["bound"] == Claim.model_fields["bound_is"].default else r["bound"]
+            cells = [f"**{r['verdict']}**", f"[{r['statement']}]({links[r['claim']]})", measured(r),
+                     r["with_last"],
+                     f"{r['claimed']} {r['unit']}{f' (bound: {bound})' if bound else ''}",
+                     r["dataset"], str(r["seeds"]), r["over"], r["because"]]  # fmt: skip
+            lines.append(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in cells)} |")
+    return "\n".join(lines)
+
+
+def plain(found: pd.DataFrame, here: Sequence[str] = ()) -> str:
+    """A frame of ``table`` in lines for a terminal.
+
+    Args:
+        here: how long what each row lacks would take, in words; it is of a machine, and no part of
+            the table that reports show.
+    """
+    lines: list[str] = []
+    took = dict(zip(found.index, here, strict=False))
+    for (paper, claim), part in found.groupby(["paper", "claim"], sort=False):
+        if not any(line == paper for line in lines):
+            lines.append(paper)
+        lines.append(f"  {claim}: {part['statement'].iloc[0]}")
+        for number, r in zip(part.index, part.to_dict("records"), strict=True):
+            seeds = f"{r['seeds']} seed{'s' * (r['seeds'] != 1)}, " if r["seeds"] else ""
+            because = f"; {r['because']}" if r["because"] else ""
+            lines.append(
+                f"    {r['verdict']:13} {r['dataset']}: {measured(r)} {r['unit']}, claimed "
+                f"{r['claimed']} ({seeds}{r['over'] or 'nothing'}{because})"
+            )
+            if r["with_last"]:
+                lines.append(f"    {'':13} after the last epoch instead of the best: "
+                             f"{r['with_last']}")  # fmt: skip
+            if r["lacking"]:
+                time = f": {took[number]}" if took.get(number) else ""
+                lines.append(f"    {'':13} lacking: {r['lacking']}{time}")
+        lines.append(f"    {'evidence':13} {part['evidence'].iloc[0]}")
+    return "\n".join(lines)
+
+
+def measured(row: Mapping[str, Any]) -> str:
+    """``+17.1 [4.3, 29.8]`` of a row of ``table``; a dash where there is nothing."""
+    if math.isnan(row["value"]):
+        return "–"
+    digits = ".3g" if max(abs(row["value"]), abs(row["high"])) < 1 else ".1f"
+    digits = ".3f" if 99.9 < row["value"] < 100.1 and row["low"] > 99 else digits
+    text = f"{row['value']:{digits}}"
+    if math.isnan(row["low"]) or row["low"] == row["high"]:
+        return text
+    return f"{text} [{row['low']:{digits}}, {row['high']:{digits}}]"
+
+
+def _rows(claim: Claim, material: Any) -> Iterator[dict[str, Any]]:
+    from ffreport.analysis.claims import networks as claim_networks
+    from ffreport.analysis.claims import theory
+    from ffreport.analysis.claims.material import Measured
+
+    tests = {**claim_networks.TESTS, **theory.TESTS}
+
+    if claim.test not in tests:
+        raise unknown(f"test of claim {claim.name}", claim.test, tests)
+    try:
+        found = list(tests[claim.test](material, **claim.arguments))
+    except StoreError:
+        found = []
+    # What can settle the claim comes first.
+    found.sort(key=lambda one: bool(one.apart))
+    nothing = Measured("–", math.nan, math.nan, math.nan, 0, "")
+    for one in found or [nothing]:
+        verdict = judge(claim, one)
+        yield {
+            "claim": claim.name, "paper": claim.paper, "short": claim.short,
+            "statement": claim.statement,
+            "verdict": verdict, "dataset": one.dataset, "value": one.value, "low": one.low,
+            "high": one.high, "unit": claim.unit, "claimed": str(claim.holds),
+            "bound": claim.bound_is, "published": one.published,
+            "with_last": _with_last(claim, one, verdict), "seeds": one.seeds,
+            "over": one.over, "needs": _needs(claim), "because": _because(claim, one, verdict),
+            "evidence": claim.evidence,
+        }  # fmt: skip
+
+
+def _with_last(claim: Claim, one: Measured, verdict: str) -> str:
+    if one.last is None:
+        return ""
+    other = judge(claim, one.last)
+    row = {"value": one.last.value, "low": one.last.low, "high": one.last.high}
+    return measured(row) + ("" if other == verdict else f", {other}")
+
+
+def _needs(claim: Claim) -> str:
+    seeds = f"{claim.seeds} seed{'s' * (claim.seeds != 1)}" if claim.seeds else "no training"
+    return seeds if claim.where == "anywhere" else f"{seeds}, published conditions"
+
+
+def _because(claim: Claim, one: Measured, verdict: str) -> str:
+    """What an answer lacks, and where the interval lies so far."""
+    if verdict == NOT_RUN:
+        return "no result"
+    if math.isnan(one.value):
+        return f"{one.apart}; nothing to compare"
+    if verdict != UNDERPOWERED:
+        return ""
+    lacks = [one.apart] if one.apart and claim.where == "paper" else []
+    if one.seeds < claim.seeds:
+        lacks.append(f"{one.seeds} of {claim.seeds} seeds")
+    if math.isnan(one.low):
+        return f"{', '.join([*lacks, 'too few for an interval'])}"
+    so_far = {REPRODUCED: "as claimed", CONTRADICTED: "the contrary", NOISE: "undecided"}
+    return f"{', '.join(lacks)}; so far {so_far[side(claim, one)]}"

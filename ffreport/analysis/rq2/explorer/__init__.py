@@ -1,0 +1,1 @@
+"""The latent explorer, one interactive page of all networks."""

@@ -1,0 +1,1 @@
+"""Persistent homology of latent spaces (Polar-FFA, Appendix D)."""

@@ -1,0 +1,1 @@
+"""The theory of sparsity: its theorems beside what trained layers do."""

@@ -1,0 +1,207 @@
+"""What the sparsity studies show, in sentences with their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ffreport.analysis.look import interval
+from ffreport.analysis.sparsity import conditions, theorems
+from ffreport.runs.shipped_studies import SharedRun
+from ffreport.study.study import Study
+
+SIDES = ("positive", "negative")
+
+
+def shown(study: Study) -> str:
+    """Which runs there are, of how many planned."""
+    planned, found = study.profile.sparsity_runs(), study.sparsity_runs
+    sets = ", ".join(dict.fromkeys(r.experiment.dataset for r in found))
+    shared = sum(isinstance(r, SharedRun) for r in found)
+    whose = f" ({shared} of them shipped with the project)" if shared else ""
+    return (
+        f"**Shown here:** {len(found)} of {len(planned)} runs{whose}, on {sets}; profile "
+        f"{study.profile.label}."
+    )
+
+
+def theorem1(table: pd.DataFrame) -> str:
+    """A frame of ``theorems.theorem1`` in a sentence a data set."""
+    parts = []
+    for dataset, rows in table.groupby("dataset", sort=False):
+        widths = ", ".join(f"{w:,}" for w in sorted(rows["width"].unique()))
+        missed = ((100 - rows["finite_width"]) * rows["data"] / 100).round().astype(int)
+        parts.append(
+            f"{dataset}, widths {widths}: at least {_percent(rows['finite_width'].min())} of "
+            f"{rows['data'].iloc[0]:,} images satisfy the inequality in every layer drawn (at most "
+            f"{missed.max()} do not), {_percent(rows['infinite_width'].min())} or more at infinite "
+            f"width; sparsity rose for {_percent(rows['rose'].min())} or more"
+        )
+    return "; ".join(parts) + "."
+
+
+def theorem2(table: pd.DataFrame) -> str:
+    """A frame of ``theorems.theorem2`` as a list, a study a line."""
+    lines = []
+    for study, rows in table.groupby("study", sort=False):
+        of = rows.set_index(["side", "when"])
+        words = []
+        for side in SIDES:
+            start = of.loc[(side, "initial"), "satisfied"]
+            text = f"{side}s {start:.1f} % before training"
+            if (side, "training") in of.index:
+                found = of.loc[(side, "training")]
+                text += f", {found['satisfied']:.1f} % in training (least {found['least']:.1f} %)"
+            words.append(text)
+        lines.append(f"- **{study}**: {'; '.join(words)}.")
+    return "\n".join(lines)
+
+
+def small_step(table: pd.DataFrame) -> str:
+    """A frame of ``theorems.small_step``: how small a step has to be, study by study."""
+    second = table[(table["theorem"] == 2) & (table["layer"] == 1)]
+    lines = []
+    for study, rows in second.groupby("study", sort=False):
+        words = []
+        for when, part in rows.groupby("when", sort=False):
+            rate = part["rate"].min() if part["rate"].notna().all() else np.nan
+            held = f"up to {rate:.3g}/n" if np.isfinite(rate) else "at no step size"
+            words.append(f"{when} {held}")
+        lines.append(f"- **{study}**: {', '.join(words)}.")
+    return (
+        f"Prediction and outcome agree for at least {theorems.SMALL:g} % of positives and of "
+        "negatives\n\n" + "\n".join(lines)
+    )
+
+
+def mistakes(samples: pd.DataFrame) -> str:
+    """Where the predictions of followed data go wrong."""
+    known = samples.dropna(subset=["agreement", "first_order"])
+    wrong = known["agreement"] == 0
+    if not wrong.any():
+        return f"None of {len(known):,} predictions was wrong."
+    switched = known["switched"] > 0
+    sizes = known["first_order"].abs()
+    smaller = float((sizes[wrong] < sizes.median()).mean())
+    rates = [100 * float(wrong[m].mean()) if m.any() else np.nan for m in (switched, ~switched)]
+    return (
+        f"{int(wrong.sum()):,} of {len(known):,} predictions were wrong "
+        f"({_percent(100 * wrong.mean())}). {100 * smaller:.0f} % of these are of data whose "
+        f"predicted change is below the median; {100 * switched[wrong].mean():.0f} % had units "
+        f"that switched. Of data with switched units {rates[0]:.2g} % were predicted wrongly, of "
+        f"data without {rates[1]:.2g} %."
+    )
+
+
+def assumptions(table: pd.DataFrame) -> str:
+    """A frame of ``theorems.assumptions``: which failed, and in how many runs."""
+    failed = table["failed"].str.split(", ").explode().value_counts().drop("none", errors="ignore")
+    if failed.empty:
+        return f"All assumptions hold in all {len(table)} runs."
+    parts = [f"*{name}* in {count}" for name, count in failed.items()]
+    return f"Not met, of {len(table)} runs: {'; '.join(parts)}."
+
+
+def rise(epochs: pd.DataFrame) -> str:
+    """Whether sparsity rose over training, study by study."""
+    part = epochs[(epochs["quantity"] == "sparsity") & (epochs["theorem"] == 2)
+                  & (epochs["layer"] == 1)]  # fmt: skip
+    lines = []
+    for study, rows in part.groupby("study", sort=False):
+        mean = rows.groupby("epoch")["value"].mean()
+        change = mean.iloc[-1] - mean.iloc[0]
+        word = "rose" if change > 0 else "fell" if change < 0 else "stayed"
+        lines.append(f"- **{study}**: {word} from {mean.iloc[0]:.3f} to {mean.iloc[-1]:.3f}.")
+    return "\n".join(lines)
+
+
+def orders(table: pd.DataFrame) -> str:
+    """A frame of ``conditions.orders`` in a sentence."""
+    parts = [f"{r['quantity']} {r['order']:.2f} [{r['low']:.2f}, {r['high']:.2f}]"
+             for r in table.to_dict("records")]  # fmt: skip
+    within = int(((table["low"] <= -0.5) & (table["high"] >= -0.5)).sum())
+    return (
+        f"Fitted powers of n with 95 % intervals: {'; '.join(parts)}. {within} of {len(table)} "
+        "intervals hold −½."
+    )
+
+
+def sweep(frame: pd.DataFrame, label: str) -> str:
+    """A frame of ``conditions.sweep``: at which values Theorem 2 holds for most data."""
+    if frame.empty:
+        return f"This profile varies no {label}."
+    lines = []
+    for study, rows in conditions.shares(frame).groupby("study", sort=False):
+        for when in ("initial", "training"):
+            words = []
+            for side in SIDES:
+                column = rows[f"{side}_{when}"]
+                named = rows["value"].map(conditions.named)
+                if rows["layer"].nunique() > 1:
+                    deep = rows["value"] == rows["value"].max()
+                    column, named = column[deep], "layer " + rows["layer"][deep].astype(str)
+                holds = [str(n) for n, v in zip(named, column, strict=True) if v > 50]
+                words.append(f"{side}s: {', '.join(holds) if holds else 'none'}")
+            moment = "before training" if when == "initial" else "in training"
+            lines.append(f"- **{study}**, {moment}, above 50 % for {'; '.join(words)}.")
+    return "\n".join(lines)
+
+
+def law(frame: pd.DataFrame) -> str:
+    """How well the sign of ``lowering`` tells whether a step's data become sparser.
+
+    Args:
+        frame: of ``conditions.lowering``.
+    """
+    parts = []
+    for low, high, words in (
+        (0.3, 2, "lower goodness in all, by more than 0.3"),
+        (0, 0.3, "lower it by less"),
+        (-0.3, 0, "raise it by less"),
+        (-2, -0.3, "raise it in all, by more than 0.3"),
+    ):
+        part = frame[(frame["lowering"] > low) & (frame["lowering"] <= high)
+                     & (frame["when"] == "training")]  # fmt: skip
+        if len(part):
+            share = np.average(part["rose"], weights=part["data"])
+            parts.append(f"{share:.0f} % in the {part['steps'].sum():,} steps that {words}")
+    if not parts:
+        return "Nothing was trained."
+    return (
+        "Share of data that became sparser in training steps of one ReLU layer, each datum in each "
+        f"step counted once: {'; '.join(parts)}."
+    )
+
+
+def seeds(study: Study) -> pd.DataFrame:
+    """Theorem 2 over seeds of the studies that vary them: means and 95 % t intervals.
+
+    Returns:
+        ``study``, ``side``, ``when``, ``seeds``, ``satisfied``, ``low``, ``high``, in percent.
+    """
+    frame, rows = conditions.sweep(study, "seed"), []
+    if frame.empty:
+        return pd.DataFrame()
+    for (of, side, when), part in frame[frame["layer"] == 1].groupby(
+        ["study", "side", "when"], sort=False
+    ):
+        mean, half = interval(part["satisfied"])
+        if len(part) < 2:
+            continue  # no interval
+        rows.append({"study": of, "side": side, "when": when, "seeds": len(part),
+                     "satisfied": mean, "low": max(0, mean - half),
+                     "high": min(100, mean + half)})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def listed(words: Sequence[str]) -> str:
+    """a, b and c."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _percent(value: float) -> str:
+    """Digits enough to tell a share from 100 %."""
+    return f"{value:.4g} %" if value < 99.9 else f"{np.floor(value * 1000) / 1000:.3f} %"

@@ -1,0 +1,1 @@
+"""What every room stands on: the terminal, locks, threads, what code depends on."""

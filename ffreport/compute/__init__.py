@@ -1,0 +1,1 @@
+"""Tasks on the processes of this machine or of a cluster."""

@@ -1,0 +1,1 @@
+"""Data sets found, downloaded, verified and read; a user's own among them."""

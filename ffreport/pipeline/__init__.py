@@ -1,0 +1,1 @@
+"""What a command does: train, measure, run notebooks, publish."""

@@ -1,0 +1,1 @@
+"""Training: tasks, their order, their memory, their hours."""

@@ -1,0 +1,1 @@
+"""Stored runs verified, shared, cleared away."""

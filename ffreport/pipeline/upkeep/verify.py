@@ -1,0 +1,238 @@
+"""Stored runs trained again: whether they come out bitwise equal, or inside the recorded spread."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from statistics import stdev
+from typing import Any, TypeVar
+
+from ffcore.config import FACTORS, AnyExperiment, Experiment
+from ffcore.errors import StoreError
+from ffreport.analysis import published
+from ffreport.analysis.published import as_published
+from ffreport.base.console import duration, job, stop_if_interrupted
+from ffreport.base.digests import digest
+from ffreport.compute import pool
+from ffreport.data import load
+from ffreport.pipeline.training import planning
+from ffreport.pipeline.training import tasks as training
+from ffreport.pipeline.upkeep.comparison import changes, differences
+from ffreport.runs.store import Run, Store
+
+T = TypeVar("T")
+
+EQUAL, DIFFERS = "bitwise equal", "differs"
+INSIDE, OUTSIDE, NO_SPREAD = "inside the spread", "outside the spread", "no spread recorded"
+DAMAGED, NOT_VERIFIED = "damaged", "not verified"
+SEEDS = 3  # stored seeds that make a spread
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came of a stored run: the verdict, what was compared or why nothing was, and the seconds
+    that it trained."""
+
+    name: str
+    verdict: str
+    compared: str
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run is not what its record says."""
+        return self.verdict in (DIFFERS, OUTSIDE, DAMAGED)
+
+    @property
+    def verified(self) -> bool:
+        """Whether it was trained again, whatever came out."""
+        return self.verdict not in (DAMAGED, NOT_VERIFIED)
+
+
+def verify(
+    store: Store,
+    count: int,
+    seed: int = 0,
+    only: Collection[AnyExperiment] | None = None,
+    data_folder: str | None = None,
+) -> list[Verification]:
+    """Train some stored runs again and compare; nothing is written into the store.
+
+    Args:
+        count: how many runs; all of them where there are fewer.
+        seed: another one draws other runs.
+        only: the experiments to draw from; every stored one where None.
+
+    Raises:
+        StoreError: there is no run to draw from.
+    """
+    stored = store.all()
+    chosen = _chosen(store, stored, count, seed, only)
+    found = {}
+    for run in chosen:
+        state = store.state(run.experiment)
+        if not state.usable:
+            found[run.experiment] = Verification(run.experiment.name, DAMAGED, state.reason)
+        elif reason := _lacking(run, data_folder):
+            found[run.experiment] = Verification(run.experiment.name, NOT_VERIFIED, reason)
+    runs = {run.experiment: run for run in chosen if run.experiment not in found}
+    tasks = [
+        training.Task((e,), _device(run), data_folder, run.provenance.get("threads", 1))
+        for e, run in runs.items()
+    ]
+    done = 0
+    with job(f"training {len(tasks)} stored runs again", len(tasks)) as progress:
+
+        def tell(note: pool.Note) -> None:
+            part = note.epoch / max(note.epochs, 1) if len(tasks) == 1 else 0
+            progress.update(done + part, f"{note.name}, epoch {note.epoch} of {note.epochs}")
+
+        for outcome in pool.run_tasks(
+            tasks, training.perform, tell=tell, workers=planning.processes(tasks),
+            poll=stop_if_interrupted,
+        ):  # fmt: skip
+            found[outcome.experiment] = judge(runs[outcome.experiment], outcome, stored)
+            done += 1
+            progress.update(done, outcome.experiment.name)
+    return [found[run.experiment] for run in chosen]
+
+
+def drawn(
+    store: Store, count: int, seed: int = 0, only: Collection[AnyExperiment] | None = None
+) -> list[Run]:
+    """The stored runs that ``verify`` draws.
+
+    Raises:
+        StoreError: there is no run to draw from.
+    """
+    return _chosen(store, store.all(), count, seed, only)
+
+
+def draw(runs: Sequence[Run], count: int, seed: int = 0) -> list[Run]:
+    """``count`` runs that follow from their keys and ``seed``: networks and sparsity runs in turn,
+    and of each the data sets in turn."""
+    groups: dict[str, dict[str, list[Run]]] = {}
+    for run in sorted(runs, key=lambda run: digest([seed, run.experiment.key])):
+        e = run.experiment
+        groups.setdefault(e.kind, {}).setdefault(e.dataset, []).append(run)
+    return _in_turn([_in_turn(list(sets.values())) for sets in groups.values()])[:count]
+
+
+def judge(run: Run, outcome: training.Outcome, stored: Sequence[Run] = ()) -> Verification:
+    """What a stored run trained again says of it.
+
+    Bitwise equal weights, tables and summary are expected where hardware, packages, code and data
+    are those of the run's provenance. Elsewhere the last accuracy, or the shares of data that
+    satisfy the theorems, must lie within three standard deviations: of the stored seeds of the
+    same configuration, else of the ten published ones. (Processors of one name may still differ.)
+
+    Args:
+        stored: the runs among which other seeds are looked for.
+    """
+    name = run.experiment.name
+    seconds = outcome.seconds.get("total", math.fsum(outcome.seconds.values()))
+    unequal = differences(run, outcome)
+    if not unequal:
+        parts = {"tensor": run.weights(), "table": outcome.tables, "number": run.summary}
+        counts = [f"{len(p)} {what}{'s' if len(p) != 1 else ''}" for what, p in parts.items()]
+        return Verification(name, EQUAL, ", ".join(counts), seconds)
+    changed = changes(run.provenance, outcome.provenance)
+    if not changed:
+        return Verification(name, DIFFERS, "; ".join(unequal), seconds)
+    verdict, compared = _beside_spread(run, outcome.summary, stored)
+    return Verification(name, verdict, f"{compared}; {'; '.join(changed)}", seconds)
+
+
+def table(found: Sequence[Verification]) -> str:
+    """Aligned lines: name, verdict, seconds, what was compared."""
+    rows = [("run", "verdict", "trained in", "compared")]
+    rows += [(v.name, v.verdict, duration(v.seconds), v.compared) for v in found]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    return "\n".join(
+        "  ".join([*(f"{c:{w}}" for c, w in zip(row, widths, strict=False)), row[3]])
+        for row in rows
+    )
+
+
+def _chosen(
+    store: Store, stored: Sequence[Run], count: int, seed: int,
+    only: Collection[AnyExperiment] | None,
+) -> list[Run]:  # fmt: skip
+    """Some of a store's runs, see ``drawn``."""
+    found = draw([r for r in stored if only is None or r.experiment in only], count, seed)
+    if not found:
+        raise StoreError(
+            f"there is no run to train again in {store.runs}; train with `python pipeline.py train`"
+        )
+    return found
+
+
+def _in_turn(groups: Sequence[Sequence[T]]) -> list[T]:
+    """The first of each group, then the second of each, and so on."""
+    return [item for turn in zip_longest(*groups) for item in turn if item is not None]
+
+
+def _lacking(run: Run, data_folder: str | None) -> str:
+    """Why a run cannot be trained here, or nothing."""
+    status = load.check(run.experiment.dataset, data_folder)
+    if status.state != "ok":
+        return f"data set {status.state}: {status.detail}"
+    if (device := _device(run)) != "cpu":
+        import torch
+
+        return "" if torch.cuda.is_available() else f"it was trained on {device}, which is not here"
+    return ""
+
+
+def _device(run: Run) -> str:
+    return str(run.provenance.get("device", "cpu"))
+
+
+def _figures(summary: Mapping[str, Any]) -> dict[str, float]:
+    """What is compared with a spread: the last accuracy, or the shares that satisfy a theorem, as
+    far as they are defined."""
+    figures = {k: v for k, v in summary.items() if k == "last" or "_satisfied_" in k}
+    return {k: v for k, v in figures.items() if math.isfinite(v)}
+
+
+def _beside_spread(run: Run, summary: Mapping[str, Any], stored: Sequence[Run]) -> tuple[str, str]:
+    """Verdict and words; of several figures, those of the one furthest out."""
+    then, now = _figures(run.summary), _figures(summary)
+    apart = {k: abs(now[k] - then[k]) for k in then if k in now}
+    if not apart:
+        return NO_SPREAD, "no figure in common"
+    limits, source = _spread(run, stored)
+    # A spread of zero says nothing of rounding.
+    measured = {k: d / limits[k] for k, d in apart.items() if limits.get(k)}
+    worst = max(measured or apart, key=(measured or apart).__getitem__)
+    words = f"{worst} {100 * now[worst]:.2f} % instead of {100 * then[worst]:.2f} %"
+    if not measured:
+        return NO_SPREAD, f"no spread recorded; differs by {100 * apart[worst]:.2f} points: {words}"
+    band = f"{published.BAND:g} standard deviations of {source}: {100 * limits[worst]:.2f} points"
+    return (INSIDE if all(m <= 1 for m in measured.values()) else OUTSIDE), f"{words}, {band}"
+
+
+def _spread(run: Run, stored: Sequence[Run]) -> tuple[dict[str, float], str]:
+    """Figure → three standard deviations over seeds, as a share; and whose."""
+    e = run.experiment
+    same = e.model_copy(update={"seed": 0}).key
+    kin = [
+        _figures(r.summary)
+        for r in stored
+        if r.experiment.model_copy(update={"seed": 0}).key == same
+    ]
+    if len(kin) >= SEEDS:
+        values = {k: [other.get(k, math.nan) for other in kin] for k in kin[0]}
+        limits = {
+            k: published.BAND * stdev(v) for k, v in values.items() if all(map(math.isfinite, v))
+        }
+        return limits, f"{len(kin)} stored seeds"
+    if isinstance(e, Experiment) and as_published(e):
+        seeds = published.ten_seeds()
+        for factor in (*FACTORS, "dataset"):
+            seeds = seeds[seeds[factor] == getattr(e, factor)]
+        if len(seeds):
+            return {"last": published.BAND * seeds["last_std"].item() / 100}, "ten published seeds"
+    return {}, ""

@@ -1,0 +1,1 @@
+"""Notebooks run, cleaned, turned into pages and kept as versions."""

@@ -1,0 +1,165 @@
+"""Every stored run in a row, without its tables and weights: a record is read again only when its
+size or time changed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ffcore.config import FACTORS, Experiment
+from ffcore.errors import ConfigError
+from ffreport.base.digests import digest
+from ffreport.runs.record import RECORD
+from ffreport.runs.remembered import Remembered
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEY = re.compile(r"[0-9a-f]{16}")  # the name of a run's folder; others are not the store's
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, ConfigError)
+ORIGIN = ("code", "data", "plugins")  # what a run must agree with today's to be up to date
+_GONE = (FileNotFoundError, NotADirectoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a run's record says, without its provenance.
+
+    ``files`` gives bytes by name, ``origin`` a digest for each of ORIGIN that the provenance has,
+    ``written`` the record's time. ``fault`` says what is wrong with the record, and then the rest
+    is empty; ``unread`` that the system could not read it, so that it may be sound.
+    """
+
+    folder: Path
+    written: float = 0.0
+    kind: str = ""
+    name: str = ""
+    experiment: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    files: dict[str, int] = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
+    fault: str = ""
+    unread: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.folder.name
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.files.values())
+
+    def checked(self) -> tuple[str, bool]:
+        """``fault`` and ``unread`` once more, after a look at the size of every file."""
+        folder = str(self.folder)
+        for name, size in self.files.items():
+            try:
+                found = os.stat(f"{folder}/{name}").st_size
+            except OSError as error:
+                return f"{name} {_words(error)}", not isinstance(error, _GONE)
+            if found != size:
+                return f"{name} has {found} bytes instead of {size}", False
+        return self.fault, self.unread
+
+
+class Inventory:
+    """The rows of a folder of runs.
+
+    Args:
+        runs: the folder.
+        read: gives the record in a run's folder, and raises one of DAMAGE where it is not sound.
+    """
+
+    def __init__(self, runs: Path, read: Callable[[Path], Mapping[str, Any]]) -> None:
+        self._runs, self._read = runs, read
+        self._remembered = Remembered(runs / ".index.json")
+
+    def entries(self) -> list[Entry]:
+        """A row for every folder that has a run's name, by name."""
+        try:
+            with os.scandir(self._runs) as found:
+                names = sorted(e.name for e in found if KEY.fullmatch(e.name) and e.is_dir())
+        except _GONE:
+            return []
+        return [self._entry(self._runs / name) for name in names]
+
+    def save(self) -> None:
+        """Remember what was read."""
+        self._remembered.save()
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Remember nothing of some runs."""
+        self._remembered.forget(keys)
+
+    def _entry(self, folder: Path) -> Entry:
+        record = folder / RECORD
+
+        def read() -> list[Any]:
+            return _row(self._read(folder), folder.name)
+
+        try:
+            written = record.stat().st_mtime
+            row = self._remembered.of(record, read)
+            # What is remembered may be another version's: only the record makes a run damaged.
+            return Entry(folder, written, *(row if _whole(row) else read()))
+        except DAMAGE as error:
+            unread = isinstance(error, OSError) and not isinstance(error, _GONE)
+            return Entry(folder, fault=f"{RECORD} {_words(error)}", unread=unread)
+
+
+def summary_table(entries: Iterable[Entry]) -> pd.DataFrame:
+    """One row a network, by name: key, name, configuration, every field, every entry of the
+    summary."""
+    import pandas as pd
+
+    networks = [e for e in entries if e.kind == Experiment.kind and not e.fault]
+    return pd.DataFrame(_summary(e) for e in sorted(networks, key=lambda e: e.name))
+
+
+def _summary(entry: Entry) -> dict[str, Any]:
+    # A record that is older than a field has that field's default.
+    usual = {n: f.default for n, f in Experiment.model_fields.items() if not f.is_required()}
+    given = {**usual, **entry.experiment}
+    fields = {n: _flat(given.get(n)) for n in Experiment.model_fields}
+    # The run's own count may be smaller than the epochs that were planned.
+    summary = {("epochs_run" if k == "epochs" else k): v for k, v in entry.summary.items()}
+    configuration = "-".join(str(given.get(f)) for f in FACTORS)
+    named = {"key": entry.key, "name": entry.name, "configuration": configuration}
+    return {**named, **fields, **summary}
+
+
+def _flat(value: Any) -> Any:
+    return "x".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _row(record: Mapping[str, Any], key: str) -> list[Any]:
+    """What is remembered of a record."""
+    if record["key"] != key:
+        raise ValueError(f"is of the run {record['key']}")
+    origin = record["provenance"]
+    return [
+        str(record["kind"]), str(record["name"]), dict(record["experiment"]),
+        dict(record["summary"]), float(sum(record["seconds"].values())),
+        {str(name): int(facts["bytes"]) for name, facts in record["files"].items()},
+        {topic: digest(origin[topic]) for topic in ORIGIN if topic in origin},
+    ]  # fmt: skip
+
+
+def _whole(row: Any) -> bool:
+    kinds = (str, str, dict, dict, int | float, dict, dict)
+    return isinstance(row, list) and len(row) == len(kinds) and all(map(isinstance, row, kinds))
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, _GONE):
+        return "is missing"
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or error}"
+    if isinstance(error, KeyError):
+        return f"lacks the key {error}"
+    return str(error).removeprefix(f"{RECORD} ")
