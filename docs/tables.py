@@ -22,16 +22,16 @@ from scipy.stats import fisher_exact
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ffreport.analysis.claims import ledger as claims
-from ffreport.analysis.rq1 import accuracy, audit, contrasts, curves, verdicts
-from ffreport.analysis.rq1 import words as findings
-from ffreport.analysis.rq2 import latents as rq2
-from ffreport.analysis.rq2 import structures
-from ffreport.analysis.rq2 import words as structure_words
-from ffreport.analysis.sparsity import answers, theorems
-from ffreport.pipeline.bench import training
-from ffreport.pipeline.training import predictions
-from ffreport.runs import shipped
+from ffreport.analysis.claims import ledger as claims  # noqa: E402
+from ffreport.analysis.rq1 import accuracy, audit, contrasts, curves, verdicts  # noqa: E402
+from ffreport.analysis.rq1 import words as findings  # noqa: E402
+from ffreport.analysis.rq2 import latents as rq2  # noqa: E402
+from ffreport.analysis.rq2 import structures  # noqa: E402
+from ffreport.analysis.rq2 import words as structure_words  # noqa: E402
+from ffreport.analysis.sparsity import answers, theorems  # noqa: E402
+from ffreport.pipeline.bench import training  # noqa: E402
+from ffreport.pipeline.training import predictions  # noqa: E402
+from ffreport.runs import shipped  # noqa: E402
 from ffreport.study.study import Study, read_profile  # noqa: E402
 
 BLOCK = re.compile(r"<!-- ([\w ]+) -->\n.*?<!-- / -->", re.S)

@@ -1,9 +1,11 @@
-"""What holds the project together: import arrows, pins, notebooks, files that users rely on."""
+"""What holds the project together: rooms and their size, pins, notebooks, files that users rely
+on. The arrows between rooms are contracts in pyproject.toml, which ``./check`` keeps."""
 
 import ast
 import builtins
 import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -17,250 +19,75 @@ from ffreport.study.profiles import make_profile
 from ffreport.study.study import read_profile
 
 ROOT = Path(__file__).parents[1]
-EVERYONE = {"errors", "files", "reading"}
-# DESIGN 7: data flows one way. What a module may import from ffcore, beside those.
-ARROWS = {
-    "files": set(),
-    "reading": set(),
-    "faults": set(),
-    "plugins": set(),
-    "config": {"plugins"},
-    "profiles": {"config", "plugins"},
-    "own_images": set(),
-    "own_formats": {"own_images"},
-    "own_arrays": {"data", "own_images"},
-    "own_data": {"own_arrays", "own_formats", "own_images"},
-    "sources": {"data", "own_data"},
-    "formats": {"data", "sources"},
-    "download": {"own_images", "sources"},
-    "data": set(),
-    "datasets": {"data", "download", "formats", "own_data", "sources"},
-    "labels": {"plugins"},
-    "goodness": {"plugins"},
-    "products": set(),
-    "network": {"config", "goodness", "labels", "plugins", "products"},
-    "trial": {"config", "labels", "plugins"},
-    "checkpoints": {"network"},
-    "train": {"checkpoints", "config", "data", "labels", "network", "trial"},
-    "classifier": {"config", "data", "goodness", "labels", "train"},
-    "measures": {"intervals"},
-    "matching": set(),
-    "topology": {"matching"},
-    "taxonomy": {"config"},
-    "sparsity": set(),
-    "sparsity_losses": {"config", "goodness"},
-    "sparsity_pairs": {"config", "data", "labels"},
-    "sparsity_steps": {"sparsity", "sparsity_losses"},
-    "sparsity_book": {"config", "labels", "sparsity", "sparsity_losses", "sparsity_pairs",
-                      "sparsity_steps"},
-    "sparsity_runs": {"config", "data", "goodness", "labels", "sparsity", "sparsity_book",
-                      "sparsity_losses", "sparsity_pairs"},
-    "frames": set(),
-    "remembered": set(),
-    "sealed": {"config"},
-    "inventory": {"config", "digests", "remembered", "sealed"},
-    "store": {"config", "digests", "frames", "inventory", "remembered", "sealed"},
-    "listing": {"config", "console", "definitions", "digests", "inventory", "origin", "plugins",
-                "sealed", "sources", "store"},
-    "unused": {"checkpoints", "config", "inventory", "records", "reports", "store", "study"},
-    "published": {"config"},
-    "digests": {"definitions", "plugins"},
-    "definitions": {"locks"},
-    "catalogue": set(),
-    "cleaning": set(),
-    "threads": set(),
-    "execution": {"cleaning", "threads"},
-    "outputs": set(),
-    "notebooks": {"catalogue", "cleaning", "execution", "outputs"},
-    "pages": set(),
-    "crate": {"digests"},
-    "reports": {"catalogue", "crate", "digests", "notebooks", "outputs", "pages"},
-    "explorer": {"config", "plots", "plots_latents"},
-    "explorer_data": {"rq2", "rq2_topology", "store", "study"},
-    "memory": {"config"},
-    "planning": {"config", "console", "datasets", "memory", "sources", "train", "training",
-                 "workers"},
-    "shipped": {"config", "frames"},
-    "shipped_studies": {"config", "frames", "shipped"},
-    "records": {"config", "store"},
-    "evidence": {"config", "digests", "records", "shipped", "shipped_studies", "store"},
-    "study": {"config", "data", "datasets", "definitions", "digests", "installed", "own_data",
-              "plugins", "profiles", "records", "shipped", "shipped_studies", "sources", "store",
-              "threads"},
-    "intervals": set(),
-    "contrasts": {"config", "intervals", "published", "records"},
-    "rq1": {"config", "contrasts", "intervals", "published", "records", "study", "train"},
-    "verdicts": {"config", "contrasts", "intervals", "published", "records", "rq1", "study"},
-    "audit": {"config", "contrasts", "published"},
-    "curves": {"config", "intervals", "published"},
-    "convergence": {"config", "contrasts", "curves", "intervals", "published", "rq1"},
-    "findings": {"config", "contrasts", "published"},
-    "rq2": {"config", "digests", "intervals", "measures", "plugins", "published", "records",
-            "store", "study", "taxonomy", "topology", "train"},
-    "distances": {"matching", "topology"},
-    "topology_words": {"intervals", "rq2_topology", "topology"},
-    "rq2_topology": {"config", "distances", "intervals", "measures", "rq2", "store", "study",
-                     "taxonomy", "topology"},
-    "polarity_view": {"config", "goodness", "intervals", "measures", "rq2", "store", "study",
-                      "taxonomy"},
-    "structures": {"intervals", "rq2", "study", "taxonomy"},
-    "structure_words": {"intervals", "plots_latents", "rq2", "store", "structures"},
-    "sharing": {"console", "rq2", "shipped", "shipped_studies", "store", "study"},
-    "theorems": {"config", "intervals", "published", "shipped_studies", "sources", "sparsity_book",
-                 "store", "study"},
-    "conditions": {"data", "datasets", "intervals", "labels", "shipped_studies", "sources",
-                   "sparsity", "sparsity_book", "study", "theorems"},
-    "sparsity_words": {"conditions", "plots", "shipped_studies", "study", "theorems"},
-    "sparsity_answers": {"conditions", "geometry", "published", "sources", "sparsity_words",
-                         "study", "theorems"},
-    "plots_conditions": {"conditions", "plots", "plots_sparsity"},
-    "sparsity_bench": {"bench", "config", "data", "datasets", "memory", "sparsity",
-                       "sparsity_runs"},
-    "cluster_bench": {"bench", "cluster", "config", "datasets", "parcels", "store", "train",
-                      "training", "workers"},
-    "start_bench": {"bench", "config", "origin", "store", "study"},
-    "influence": {"sparsity"},
-    "needs": {"config", "polarity", "profiles", "published", "rq2"},
-    "schedule": {"config", "console", "needs", "planning", "predictions", "sources", "training",
-                 "workers"},
-    "claims": {"claim_material", "claim_networks", "claim_theory", "config", "evidence",
-               "intervals", "needs"},
-    "claim_material": {"conditions", "convergence", "initialisation", "propositions", "records",
-                       "rq1", "rq2", "study", "theorems"},
-    "claim_networks": {"claim_material", "config", "contrasts", "convergence", "intervals",
-                       "polarity", "published", "rq1", "structures", "verdicts"},
-    "claim_theory": {"claim_material", "intervals", "propositions", "theorems"},
-    "plots_claims": {"claims", "plots"},
-    "geometry": {"data", "datasets", "influence", "intervals", "sparsity", "study"},
-    "geometry_words": {"geometry", "study"},
-    "initialisation": {"goodness", "threads"},
-    "propositions": {"config", "goodness", "initialisation", "threads"},
-    "slips": {"initialisation"},
-    "parts": {"contrasts", "records"},
-    "polarity": {"config", "intervals", "published", "rq1", "sources", "study"},
-    "choices": {"config", "intervals", "profiles", "published", "rq1", "sources"},
-    "plots": {"config", "intervals", "plugins", "published", "records"},
-    "plots_rq1": {"config", "contrasts", "plots", "records"},
-    "plots_contrasts": {"config", "contrasts", "plots", "published"},
-    "plots_convergence": {"config", "contrasts", "plots", "records"},
-    "plots_curves": {"config", "curves", "plots", "published"},
-    "plots_latents": {"intervals", "plots"},
-    "plots_structures": {"intervals", "plots", "plots_latents"},
-    "plots_geometry": {"plots"},
-    "plots_topology": {"plots", "plots_latents"},
-    "plots_polarity_view": {"plots", "plots_latents", "plots_topology"},
-    "plots_sparsity": {"plots"},
-    "plots_settings": {"config", "plots"},
-    "plots_probability": {"plots"},
-    "tracing": {"digests"},
-    "locks": {"console"},
-    "installed": {"console", "locks"},
-    "notebook_work": {"console", "memory", "notebooks", "workers"},
-    "options": {"sources", "stages", "study"},
-    "predictions": {"config", "planning", "store"},
-    "plans": {"config", "console", "doing", "predictions", "stages", "store", "workers"},
-    "diff_causes": set(),
-    "diff_intervals": {"config", "published"},
-    "diff_tables": {"diff_intervals"},
-    "differences": {"diff_causes", "diff_tables", "reports"},
-    "diff_words": {"diff_causes", "diff_intervals", "diff_tables", "differences"},
-    "diff_html": {"diff_intervals", "diff_tables"},
-    "diff_page": {"diff_causes", "diff_html", "diff_tables", "diff_words", "differences", "pages"},
-    "console": set(),
-    "doing": {"console", "digests"},
-    "bench": {"config", "data", "labels", "memory", "network", "products", "train"},
-    "latent_work": {"cluster", "console", "explorer_data", "faults", "memory", "plugins",
-                    "polarity_view", "rq2", "rq2_topology", "sealed", "sources", "store",
-                    "structures", "study", "workers"},
-    "latent_bench": {"bench", "config", "data", "intervals", "labels", "latent_work", "matching",
-                     "memory", "profiles", "rq2", "rq2_topology", "store", "study", "topology",
-                     "train", "workers"},
-    "origin": {"checkpoints", "config", "datasets", "definitions", "digests", "plugins",
-               "sparsity_runs", "train", "trial"},
-    "workers": {"faults"},
-    "training": {"checkpoints", "config", "datasets", "digests", "origin", "plugins",
-                 "sparsity_runs", "train", "workers"},
-    "comparison": {"sealed", "store", "training"},
-    "verification": {"comparison", "config", "console", "datasets", "digests", "planning",
-                     "published", "store", "training", "workers"},
-    "parcels": {"own_data", "own_formats", "sources"},
-    "cluster_work": {"definitions", "digests", "own_data", "parcels", "plugins", "workers"},
-    "cluster": {"cluster_work", "console", "parcels", "workers"},
-    "stages": {"catalogue", "checkpoints", "cluster", "config", "console", "definitions", "digests",
-               "doing", "evidence", "explorer", "explorer_data", "latent_work", "notebook_work",
-               "notebooks", "origin", "planning", "plugins", "profiles", "records", "reports",
-               "schedule", "store", "study", "training", "workers"},
-    "publishing": {"console", "datasets", "digests", "reports", "stages", "workers"},
-}  # fmt: skip
+PRODUCT = ("ffcore", "ffreport")
+# Lines at most, as `git ls-files | xargs cat | wc -l` counts them.
+MOST = {"product": 28_500, "ffcore": 3_800, "tests": 20_500}
+FLOOR, TOP_OF_FFCORE, LENGTH = 9, 12, 400
 
 
-def direct_imports() -> dict[str, set[str]]:
-    """Module → modules of the package that it imports."""
-    paths = [p for p in (ROOT / "ffcore").glob("*.py") if p.stem != "__init__"]
-    return {p.stem: imports_of(ast.parse(p.read_text(encoding="utf-8"))) for p in paths}
+def lines(*patterns: str) -> int:
+    """Lines of the project's files of these patterns."""
+    command = ["git", "ls-files", "-co", "--exclude-standard", *patterns]
+    named = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    there = [ROOT / n for n in named.splitlines() if (ROOT / n).is_file()]
+    return sum(len(p.read_text(encoding="utf-8").splitlines()) for p in there)
 
 
-def imports_of(tree: ast.Module) -> set[str]:
-    """Modules of the package that import statements name, or strings, wherever they stand."""
-    there = {path.stem for path in (ROOT / "ffcore").glob("*.py")}
-    named: set[str] = set()
-    for node in ast.walk(without_type_checking(tree)):
-        if isinstance(node, ast.Import):
-            named |= {a.name for a in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            named |= {f"{node.module}.{a.name}" for a in node.names}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            named.add(node.value)  # import_module("ffcore.x"), or the name of an entry point
-    parts = [n.partition(":")[0].split(".") for n in named]
-    return {p[1] for p in parts if len(p) > 1 and p[0] == "ffcore" and p[1] in there}
+def floors() -> dict[str, list[str]]:
+    """Folder of a package → its modules, packages and data files."""
+    folders = [f for name in PRODUCT for f in [ROOT / name, *(ROOT / name).rglob("*/")]
+               if (f / "__init__.py").exists()]  # fmt: skip
+    apart = ("__init__.py", "__pycache__", "py.typed")
+    return {f.relative_to(ROOT).as_posix(): sorted(p.name for p in f.iterdir()
+                                                   if p.name not in apart)
+            for f in folders}  # fmt: skip
 
 
-def without_type_checking(tree: ast.Module) -> ast.Module:
-    """The tree without what is only imported for annotations."""
-
-    class Remove(ast.NodeTransformer):
-        def visit_If(self, node):
-            return None if "TYPE_CHECKING" in ast.dump(node.test) else self.generic_visit(node)
-
-    return Remove().visit(tree)
+needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="lines are those of a checkout")
 
 
-def test_modules_import_only_along_the_arrows():
-    found = direct_imports()
-    found.pop("errors")
-    assert set(found) == set(ARROWS), "a new module needs its row in ARROWS"
-    wrong = {
-        name: sorted(imports - ARROWS[name] - EVERYONE - {name})
-        for name, imports in found.items()
-        if imports - ARROWS[name] - EVERYONE - {name}
+@needs_git
+def test_the_project_stays_small():
+    code = ("*.py", "*.js", "*.css", "*.html")
+    found = {
+        "product": lines("pipeline.py", *(f"{p}/**/{c}" for p in PRODUCT for c in code)),
+        "ffcore": lines("ffcore/**/*.py"),
+        "tests": lines("tests/**/*.py"),
     }
-    assert not wrong, f"imports against the arrows: {wrong}"
+    assert {name: n for name, n in found.items() if n > MOST[name]} == {}
 
 
-def test_an_import_is_noticed_wherever_it_stands_but_not_for_types():
-    inside = "def f():\n    from ffcore import network\n"
-    types = "if TYPE_CHECKING:\n    from ffreport.study import study\n"
-    plain = "from ffcore.errors import unknown\nimport json\nimport_module('ffcore.data')\n"
-    assert imports_of(ast.parse(inside + types + plain)) == {"network", "errors", "data"}
+def test_no_floor_is_crowded_and_no_file_long():
+    found = floors()
+    assert len(found.pop("ffcore")) <= TOP_OF_FFCORE
+    assert {name: there for name, there in found.items() if len(there) > FLOOR} == {}
+    lengths = {p: len(p.read_text().splitlines()) for n in PRODUCT for p in (ROOT / n).rglob("*.py")}
+    assert {p.name: n for p, n in lengths.items() if n > LENGTH} == {}
 
 
-def test_arrows_have_no_circle():
-    reached: dict[str, set[str]] = {}
-
-    def below(name: str, path: tuple[str, ...] = ()) -> set[str]:
-        assert name not in path, f"circle: {' → '.join((*path, name))}"
-        if name not in reached:
-            steps = ARROWS.get(name, set())
-            reached[name] = steps.union(*(below(m, (*path, name)) for m in steps))
-        return reached[name]
-
-    for name in ARROWS:
-        below(name)
+def test_each_room_says_what_it_is_for():
+    for name in floors():
+        text = (ROOT / name / "__init__.py").read_text(encoding="utf-8")
+        assert len(ast.get_docstring(ast.parse(text)) or "") > 20, name
 
 
-def test_modules_stay_small():
-    lengths = {p.name: len(p.read_text().splitlines()) for p in (ROOT / "ffcore").glob("*.py")}
-    assert {n: k for n, k in lengths.items() if k > 400} == {}
+def test_each_test_stands_where_what_it_tests_stands():
+    """``ffreport/x/y.py`` → ``tests/x/test_y.py``; what tests the whole, or helps, lies apart."""
+    apart = {"whole", "rigs", "support", "cli"}
+    lost = []
+    for path in (ROOT / "tests").glob("*/**/test_*.py"):
+        first, *rest = path.relative_to(ROOT / "tests").parts
+        if first not in apart and path.stem != "test_number_formats":
+            base = ROOT / first if first == "ffcore" else ROOT / "ffreport" / first
+            module = base.joinpath(*rest[:-1], path.stem.removeprefix("test_"))
+            if not (module.with_suffix(".py").exists() or (module / "__init__.py").exists()):
+                lost.append(path.relative_to(ROOT).as_posix())
+    assert lost == []
+
+
+def test_the_wheel_has_every_package():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert sorted(listed) == sorted([*(n.replace("/", ".") for n in floors()), "ffreport.project"])
 
 
 def project() -> dict:

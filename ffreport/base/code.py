@@ -21,7 +21,8 @@ from ffreport.base.locks import MARKER
 BODY = "<module>"  # what a module does when it is imported, and the data files beside it
 DIGITS = 12
 FORMAT = 1
-PACKAGES = (Path(__file__).parent,)
+_ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = (_ROOT / "ffcore", _ROOT / "ffreport")
 _DEFINE = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 _DATA = (".css", ".html", ".js", ".yaml")
 _PASSED_OVER = ("ctx", "kind", "type_comment", "lineno")

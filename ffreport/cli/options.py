@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -12,11 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from ffcore.errors import ConfigError
+from ffreport.base.console import duration
 
 if TYPE_CHECKING:
+    from ffreport.pipeline.plans import Step
     from ffreport.pipeline.stages import Pipeline
 
 RESULTS, FIGURES = Path("results"), Path("figures")
+PROJECT: ContextVar[Path] = ContextVar("PROJECT")  # the folder that the command line runs for
 MOST = 100_000  # seeds in an option
 
 ProfileName = Annotated[
@@ -37,7 +41,6 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done;
 
 
 def opened(
-    root: Path,
     profile: ProfileName = "quick",
     dataset: Annotated[
         str | None,
@@ -53,7 +56,7 @@ def opened(
     figures: Figures = None,
     cluster: Cluster = None,
 ) -> Pipeline:
-    """The pipeline of a project that these options select.
+    """The pipeline that these options select.
 
     Raises:
         ConfigError: an unknown profile, data set or value.
@@ -61,9 +64,10 @@ def opened(
     from ffreport.pipeline.stages import Pipeline
     from ffreport.study.study import read_profile
 
+    project = PROJECT.get()
     changes = overrides(dataset, seeds, epochs, device, precision)
     return Pipeline(
-        root, read_profile(profile, changes, root), results, figures_folder(figures, results),
+        project, read_profile(profile, changes, project), results, figures_folder(figures, results),
         os.environ.get("FFCORE_DATA"), cluster,
     )  # fmt: skip
 
@@ -88,16 +92,13 @@ def overrides(
     return {k: v for k, v in given.items() if v is not None}
 
 
-def with_pipeline(
-    root: Path, works: bool = False
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command of the project in ``root`` the options of ``opened`` in the place of its
-    parameter ``pipeline``.
+def with_pipeline(works: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of ``opened`` in the place of its parameter ``pipeline``.
 
     Args:
         works: the command trains or measures, and may have that done on a cluster.
     """
-    left = {"root"} if works else {"root", "cluster"}
+    left = set() if works else {"cluster"}
     shared = {n: p for n, p in inspect.signature(opened).parameters.items() if n not in left}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -109,7 +110,7 @@ def with_pipeline(
         @wraps(command)
         def called(**values: Any) -> None:
             mine = {name: values.pop(name) for name in own}
-            command(pipeline=opened(root, **values), **mine)
+            command(pipeline=opened(**values), **mine)
 
         parameters = [p.replace(annotation=hints[n]) for n, p in {**own, **shared}.items()]
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -123,6 +124,20 @@ def with_pipeline(
 def figures_folder(figures: Path | None, results: Path) -> Path:
     """The folder of figures: as said, else beside the results where those lie elsewhere."""
     return figures or (FIGURES if results == RESULTS else results / "figures")
+
+
+def planned(steps: list[Step]) -> None:
+    """Print what would be done, and how long all of it would take."""
+    for step in steps:
+        print(step)
+    known = [step.seconds for step in steps if step.seconds is not None]
+    new = len(steps) - len(known)
+    if not steps:
+        print("nothing to do")
+    elif len(steps) > 1 and known:
+        print(
+            f"in all: about {duration(sum(known))}{f', and {new} never done here' if new else ''}"
+        )
 
 
 def _seeds(text: str | None) -> list[int] | None:

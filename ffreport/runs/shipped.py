@@ -114,8 +114,8 @@ def read_latents(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def write_latents(folder: Path, rows: pd.DataFrame) -> int:
-    """Add rows (``key`` and numbers, see ``latents.shareable``) to a folder's table of latents; those
-    of the same key are replaced. Returns how many networks the table has."""
+    """Add rows (``key`` and numbers, see ``latents.shareable``) to a folder's table of latents;
+    those of the same key are replaced. Returns how many networks the table has."""
     import pandas as pd
 
     new = rows.set_index("key")

@@ -104,7 +104,8 @@ def test_a_poll_that_raises_ends_the_pool_long_before_its_tasks():
 def test_workers_do_not_outlive_a_parent_that_was_killed(tmp_path):
     script = tmp_path / "train.py"
     script.write_text("""
-from ffreport.compute import pool as workers; from ffreport.pipeline.training import tasks as training
+from ffreport.compute import pool as workers
+from ffreport.pipeline.training import tasks as training
 from tests.conftest import tiny
 
 if __name__ == "__main__":

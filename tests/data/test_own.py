@@ -289,7 +289,7 @@ def test_a_data_set_is_read_once_in_a_process_while_its_files_are_the_same(tmp_p
 
 def test_other_processes_inherit_where_a_data_set_lies(tmp_path):
     name = own.identify(npz(tmp_path))
-    code = f"from ffcore import data; from ffreport.data import load as datasets; print(len(datasets.load({name!r}).train_images))"
+    code = f"from ffreport.data import load; print(len(load.load({name!r}).train_images))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.split() == ["12"], done.stderr
     assert json.loads(os.environ[own.VARIABLE]) == {name: str(tmp_path / "letters.npz")}

@@ -1,7 +1,7 @@
 """Files that are small and claim, or unpack to, far more; and a process that may not take more.
 
-``python -m tests.rigs.bombs FOLDER`` reads each that ``write`` made there, within MEMORY, and prints
-what was said of it and the most memory that was held, as JSON.
+``python -m tests.rigs.bombs FOLDER`` reads each that ``write`` made there, within MEMORY, and
+prints what was said of it and the most memory that was held, as JSON.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A real Dask cluster on this machine: scheduler and workers, each started by its own command.
 
-``python -m tests.support.clusters --kills 12`` trains on one whose workers are killed, one after the other.
+``python -m tests.support.clusters --kills 12`` trains on one whose workers are killed, one after
+the other.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def ledger() -> tuple[Claim, ...]:
     Raises:
         ConfigError: an unknown key or test, or two claims of one name.
     """
-    text = resources.files("ffcore").joinpath("claims.yaml").read_text(encoding="utf-8")
+    text = resources.files(__package__).joinpath("ledger.yaml").read_text(encoding="utf-8")
     return read(yaml.safe_load(text))
 
 

@@ -28,7 +28,7 @@ BAND = 3.0  # published standard deviations on either side of the published mean
 @cache
 def figures() -> dict[str, Any]:
     """The whole file of published figures, by group."""
-    text = resources.files("ffcore").joinpath("published.yaml").read_text(encoding="utf-8")
+    text = resources.files(__name__).joinpath("published.yaml").read_text(encoding="utf-8")
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
@@ -193,7 +193,7 @@ def _runs() -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    with resources.as_file(resources.files("ffcore").joinpath(figures()["curves"]["file"])) as path:
+    with resources.as_file(resources.files(__name__).joinpath(figures()["curves"]["file"])) as path:
         found = pd.read_parquet(path)
     legal = {"dataset": [*figures()["best_accuracy"]["values"]], **FACTORS}
     found[[*legal]] = found[[*legal]].astype(str)

@@ -1,9 +1,9 @@
 """Paired contrasts of the probabilities, published ones and plug-ins, over configurations and over
 seeds (RQ1).
 
-Frames are those of ``accuracy.accuracy``: one row a planned network. A pair is two networks that differ
-only in their probability: same data set, seed, norm, aggregation, inhibition and activation, and
-trained equally long. Networks of a seed share initial weights, batches and negatives.
+Frames are those of ``accuracy.accuracy``: one row a planned network. A pair is two networks that
+differ only in their probability: same data set, seed, norm, aggregation, inhibition and activation,
+and trained equally long. Networks of a seed share initial weights, batches and negatives.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def lacking(frame: pd.DataFrame, study: Study, part: str) -> str:
-    """Markdown: how many networks of a frame of ``accuracy.accuracy`` are not one's own and trained for
-    the planned epochs, and the command that trains those."""
+    """Markdown: how many networks of a frame of ``accuracy.accuracy`` are not one's own and trained
+    for the planned epochs, and the command that trains those."""
     own = (frame["origin"] == OWN) & ~in_part(frame)
     how = f"`{study.profile.command('train', '--only', part)}`"
     if own.all():

@@ -26,8 +26,8 @@ LEVELS = {"l2sq": "‖h‖₂²", "l2": "‖h‖₂", "l1": "‖h‖₁", "relu"
 
 
 def grid(frame: pd.DataFrame) -> str:
-    """The spread of a grid of ``accuracy.accuracy``: best and worst, and how robust each probability
-    is."""
+    """The spread of a grid of ``accuracy.accuracy``: best and worst, and how robust each
+    probability is."""
     lines = []
     for dataset, part in _units(frame, ["best"]).groupby("dataset", sort=False):
         top, low = part.loc[part["best"].idxmax()], part.loc[part["best"].idxmin()]

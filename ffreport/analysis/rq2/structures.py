@@ -37,7 +37,7 @@ def evidence(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def held_out(frame: pd.DataFrame) -> np.ndarray:
-    """Which rows of ``latents.structures`` played no part in setting thresholds; bool [networks]."""
+    """Rows of ``latents.structures`` that played no part in setting thresholds; bool [networks]."""
     seen = [frame[name] == value for name, value in CALIBRATION.items()]
     return ~np.logical_and.reduce(seen)
 

@@ -232,7 +232,7 @@ def _write_kernel(folder: Path, private: Path, further: Mapping[str, str]) -> No
     """A kernel specification: this interpreter, and an environment without the user's taste."""
     import importlib.util
 
-    here = Path(__file__).resolve().parent.parent
+    here = Path(__file__).resolve().parents[3]
     matplotlib = importlib.util.find_spec("matplotlib")
     style = Path(str(matplotlib.origin)).parent if matplotlib else Path()
     environment = {
@@ -250,7 +250,7 @@ def _write_kernel(folder: Path, private: Path, further: Mapping[str, str]) -> No
     }
     if not _keeps_fonts():
         environment["MPLCONFIGDIR"] = str(private / "matplotlib")
-    if "site-packages" not in here.parts:  # the kernel imports this very ffcore
+    if "site-packages" not in here.parts:  # the kernel imports these very packages
         others = os.environ.get("PYTHONPATH")
         environment["PYTHONPATH"] = os.pathsep.join([str(here), *([others] if others else [])])
     # Without the level, stopping an idle kernel writes "KeyboardInterrupt caught" to the terminal.

@@ -42,8 +42,8 @@ def ten_seeds(frame: pd.DataFrame) -> Figure:
     a data set that has results.
 
     Args:
-        frame: of ``accuracy.accuracy``; a point a network. Open marks are shipped results, faint ones
-            were cut short.
+        frame: of ``accuracy.accuracy``; a point a network. Open marks are shipped results,
+            faint ones were cut short.
     """
     banded = frame.dropna(subset=["band_last"])
     if banded.empty:

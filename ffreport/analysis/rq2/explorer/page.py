@@ -23,7 +23,7 @@ from ffreport.analysis import look
 from ffreport.analysis.rq2.figures import projections as plots_latents
 from ffreport.analysis.rq2.figures.projections import FAMILIES, STRUCTURES
 
-FILES = {name: Path(__file__).with_name(f"explorer{name}")
+FILES = {name: Path(__file__).with_name(f"page{name}")
          for name in (".html", ".css", "_tools.js", ".js")}  # fmt: skip
 # Label and unit of what can stand on an axis; other numeric columns go by their own names.
 ACCURACY = {"last": ("test accuracy, last epoch", "%"),
