@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ffcore import files, reading
+from ffcore import files
 from ffcore.network import Block
 
 EVERY = 60.0  # seconds of training between two checkpoints
@@ -49,7 +49,7 @@ class Checkpoint:
 
         try:
             with safe_open(self._path, framework="pt") as file:
-                about = reading.parsed(file.metadata()["about"])
+                about = files.parsed(file.metadata()["about"])
                 if about.pop("identity") != self._identity:
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
@@ -91,7 +91,7 @@ def keys(path: Path) -> set[str]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            return set(reading.parsed(file.metadata()["about"])["histories"])
+            return set(files.parsed(file.metadata()["about"])["histories"])
     except (OSError, SafetensorError, ValueError, LookupError, TypeError, AttributeError):
         return set()
 

@@ -18,7 +18,7 @@ from sklearn import base
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ffcore import data, goodness, labels, reading, train
+from ffcore import data, files, goodness, labels, train
 from ffcore.config import Experiment, make_experiment
 from ffcore.errors import ConfigError, StoreError, unknown
 
@@ -195,7 +195,7 @@ class FFClassifier(base.ClassNamePrefixFeaturesOutMixin, base.ClassifierMixin,
                 raise ValueError("it was not written by FFClassifier.save")
             if meta.get("sha256") != _seal(meta["ffcore"], weights):
                 raise ValueError("its content does not fit its checksum")
-            facts = reading.parsed(meta["ffcore"])
+            facts = files.parsed(meta["ffcore"])
             if facts["format"] != FORMAT:
                 raise ValueError(f"it has format {facts['format']}, this version reads {FORMAT}")
             model = cls(**facts["parameters"])

@@ -10,11 +10,12 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from ffcore import data, labels, trial
+from ffcore import data, labels
 from ffcore.checkpoints import Checkpoint
 from ffcore.config import Experiment
 from ffcore.errors import ConfigError
 from ffcore.network import KIND, SHARED, Block
+from ffcore.plugins import trial
 
 EVALUATED = 512  # images a prediction step; the activations of one candidate label fit the cache
 

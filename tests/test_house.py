@@ -61,7 +61,9 @@ def test_no_floor_is_crowded_and_no_file_long():
     found = floors()
     assert len(found.pop("ffcore")) <= TOP_OF_FFCORE
     assert {name: there for name, there in found.items() if len(there) > FLOOR} == {}
-    lengths = {p: len(p.read_text().splitlines()) for n in PRODUCT for p in (ROOT / n).rglob("*.py")}
+    lengths = {
+        p: len(p.read_text().splitlines()) for n in PRODUCT for p in (ROOT / n).rglob("*.py")
+    }
     assert {p.name: n for p, n in lengths.items() if n > LENGTH} == {}
 
 

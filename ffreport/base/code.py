@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ffcore import files, reading
+from ffcore import files
+from ffcore import files as reading
 from ffcore.errors import ReportError, unknown
 from ffreport.base.locks import MARKER
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ffcore import files
 from ffcore.errors import ConfigError, advice
-from ffcore.reading import json_file
+from ffcore.files import json_file
 from ffreport.base.console import say
 
 if TYPE_CHECKING:

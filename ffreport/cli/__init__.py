@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line: options, and a file for each family of commands."""

@@ -20,7 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 from ffcore.errors import ClusterError, ConfigError, FFError
-from ffcore.reading import json_file
+from ffcore.files import json_file
 from ffreport.base.console import say, stop_if_interrupted
 from ffreport.compute import cluster_worker, parcels, pool
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ffcore.errors import ConfigError, DataError
-from ffcore.reading import parsed
+from ffcore.files import parsed
 from ffreport.data.own_arrays import Checked, check
 from ffreport.data.own_files import layout
 from ffreport.data.own_images import refuse, shown

@@ -14,7 +14,7 @@ from doit.task import dict_to_task
 
 from ffcore import files
 from ffcore.errors import FFError, ReportError, StoreError, advice, of_system, shortened
-from ffcore.reading import json_file
+from ffcore.files import json_file
 from ffreport.base.console import say
 from ffreport.base.digests import changed
 

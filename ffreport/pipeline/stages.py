@@ -28,7 +28,7 @@ from ffcore.config import AnyExperiment, Experiment
 from ffcore.errors import StoreError, unknown
 from ffreport.base.code import Definitions, definitions
 from ffreport.base.console import duration, job, say, stop_if_interrupted
-from ffreport.runs.evidence import Evidence
+from ffreport.runs.results import Evidence
 from ffreport.runs.store import State, Store
 from ffreport.study.profiles import Profile
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ffcore import reading
+from ffcore import files
 from ffcore.errors import ReportError
 from ffreport.base.digests import file_digest
 
@@ -24,7 +24,7 @@ def record(path: Path) -> dict[str, Any]:
         ReportError: no such file, not a PNG, SVG or PDF, damaged, or without a record of ours.
     """
     try:
-        content = reading.content(path, LARGEST)
+        content = files.content(path, LARGEST)
     except OSError as error:
         raise ReportError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError:
@@ -34,7 +34,7 @@ def record(path: Path) -> dict[str, Any]:
     if read is None:
         raise ReportError(f"{path} is neither PNG nor SVG nor PDF")
     try:
-        found = reading.parsed(read(content) or "")
+        found = files.parsed(read(content) or "")
         if not isinstance(found, dict) or "figure" not in found:
             raise ValueError
     except (ValueError, ElementTree.ParseError, LookupError):
@@ -54,7 +54,7 @@ def published(path: Path, results: Path) -> list[str]:
         if manifest.parent.is_symlink():
             continue
         try:
-            content = reading.json_file(manifest)
+            content = files.json_file(manifest)
             measured = content["measured"]
             when = f"{measured['created'][:16].replace('T', ' ')} UTC"
             revision = f", revision {measured['revision']}" if measured.get("revision") else ""

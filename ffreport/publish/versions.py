@@ -12,7 +12,7 @@ from typing import Any
 
 from ffcore import files
 from ffcore.errors import ReportError, advice
-from ffcore.reading import json_file
+from ffcore.files import json_file
 from ffreport.base.digests import digest, file_digest
 from ffreport.publish import crate
 from ffreport.publish.notebooks.catalogue import describe

@@ -20,7 +20,7 @@ ROOTS = {"network": "ffcore.train:train", "sparsity": "ffcore.sparsity.runs:run"
 # Modules that say what is asked for, what goes wrong and where a training goes on from: an edit of
 # them leaves results as they are.
 APART = ("ffcore.checkpoints", "ffcore.config", "ffcore.errors", "ffcore.files", "ffcore.plugins",
-         "ffcore.trial")  # fmt: skip
+         "ffcore.plugins.trial")  # fmt: skip
 
 
 def expected(

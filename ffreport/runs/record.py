@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 from ffcore.config import KINDS
-from ffcore.reading import json_file
+from ffcore.files import json_file
 
 FORMAT = 1
 RECORD = "run.json"

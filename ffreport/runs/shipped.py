@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffcore import reading
+from ffcore import files
 from ffcore.config import Experiment, build
 from ffcore.errors import ConfigError, StoreError
 from ffreport.runs.frames import read_table, write_frames
@@ -58,7 +58,7 @@ def unpacked(model: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: the experiment is not that of the row's key.
     """
-    values = {name: reading.parsed(row[name]) for name in RECORDED}
+    values = {name: files.parsed(row[name]) for name in RECORDED}
     values["experiment"] = build(model, values["experiment"])
     if values["experiment"].key != row["key"]:
         raise ValueError(f"the rows of {row['name']} do not fit each other")

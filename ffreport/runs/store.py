@@ -24,9 +24,8 @@ from ffreport.base.digests import changed, file_digest
 from ffreport.runs import record as sealed
 from ffreport.runs.frames import read_frame, read_table, write_frames
 from ffreport.runs.index import DAMAGE as _DAMAGE
-from ffreport.runs.index import Inventory, summary_table
+from ffreport.runs.index import Inventory, Remembered, summary_table
 from ffreport.runs.record import RECORD
-from ffreport.runs.remembered import Remembered
 
 if TYPE_CHECKING:
     import pandas as pd

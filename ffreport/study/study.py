@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffcore import data, plugins, reading
+from ffcore import data, plugins
+from ffcore import files as reading
 from ffcore.config import FACTORS, Experiment, SparsityExperiment
 from ffcore.errors import ConfigError, StoreError, unknown
 from ffreport.base import digests

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ffcore import labels, plugins, train, trial
+from ffcore import labels, plugins, train
 from ffcore.classifier import ClassifierError, FFClassifier
 from ffcore.config import FACTORS, levels, make_experiment
 from ffcore.errors import ConfigError, StoreError
+from ffcore.plugins import trial
 from ffreport.analysis.rq1 import accuracy
 from ffreport.analysis.rq2 import taxonomy
 from ffreport.base import digests

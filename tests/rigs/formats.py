@@ -2,8 +2,8 @@
 
 `python -m tests.rigs.formats` trains each configuration on mnist-5k from one seed in fp32, in
 bf16, and with the rounding that bf16 had until November 2026, and from a second seed in fp32; it
-takes about fifteen minutes on one core. It writes shipped/formats.csv: a row a configuration, with the root mean
-square distance of each curve from the first, in percentage points.
+takes about fifteen minutes on one core. It writes shipped/formats.csv: a row a configuration, with
+the root mean square distance of each curve from the first, in percentage points.
 """
 
 from __future__ import annotations

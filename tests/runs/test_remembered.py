@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ffreport.runs.remembered import Remembered
+from ffreport.runs.index import Remembered
 
 
 def test_a_file_is_looked_at_again_only_when_size_or_time_changed(tmp_path):

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ffcore import plugins, reading
+from ffcore import files, plugins
 from ffcore.checkpoints import remove_done
 from ffcore.errors import FFError
 from ffreport.analysis.claims import ledger
@@ -31,7 +31,7 @@ from ffreport.publish.diff import compare
 from ffreport.publish.notebooks import catalogue
 from ffreport.runs import frames, listing, shipped
 from ffreport.runs import record as sealed
-from ffreport.runs.remembered import Remembered
+from ffreport.runs.index import Remembered
 from ffreport.runs.store import Store
 from ffreport.study.profiles import make_profile
 from ffreport.study.study import read_profile
@@ -324,10 +324,10 @@ def test_yaml_that_no_parser_should_meet_is_one_clear_error(tmp_path, monkeypatc
 def test_aliases_inside_each_other_count_with_all_that_they_stand_for():
     deep = "a: &a " + "[" * 60 + "]" * 60 + "\nb: " + "[" * 60 + "*a" + "]" * 60
     with pytest.raises(ValueError, match="nested deeper"):
-        reading.parsed_yaml(deep)
-    assert reading.parsed_yaml("a: &a [1, 2]\nb: [*a, *a]")["b"] == [[1, 2], [1, 2]]
+        files.parsed_yaml(deep)
+    assert files.parsed_yaml("a: &a [1, 2]\nb: [*a, *a]")["b"] == [[1, 2], [1, 2]]
     with pytest.raises(ValueError, match="with its aliases"):
-        reading.parsed_yaml(IMPOSSIBLE["aliases that grow"])
+        files.parsed_yaml(IMPOSSIBLE["aliases that grow"])
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def table(study: Study, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
 def lacks(study: Study, found: pd.DataFrame) -> list[Lack]:
     """What each row of a frame of ``table`` lacks; nothing where it is decided."""
     from ffreport.analysis.claims import needs
-    from ffreport.runs.evidence import Evidence
+    from ffreport.runs.results import Evidence
 
     profile, evidence = study.profile, Evidence(study.store, study.root / "shipped")
     planned: list[AnyExperiment] = [*profile.networks("rq1", "polarity"), *profile.sparsity_runs()]

@@ -17,7 +17,7 @@ from ffreport.study.profiles import PARTS, Profile
 
 if TYPE_CHECKING:
     from ffreport.analysis.claims.ledger import Claim
-    from ffreport.runs.evidence import Evidence
+    from ffreport.runs.results import Evidence
 
 # Which trainings a claim is about, see ``ledger.yaml``.
 Networks = Literal["grid", "logs", "spread", "polarity", "prototypes", "theory", "none"]

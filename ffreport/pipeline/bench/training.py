@@ -15,7 +15,7 @@ from ffcore import data, labels, train
 from ffcore.config import Experiment, make_experiment
 from ffcore.errors import ConfigError
 from ffcore.network import Block, initial_weights
-from ffcore.products import multiply
+from ffcore.network.products import multiply
 from ffreport.compute import memory
 
 WIDTH, BATCH = 1000, 512

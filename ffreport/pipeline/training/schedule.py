@@ -17,7 +17,7 @@ from ffreport.data import sources
 from ffreport.pipeline.training import planning, predictions, tasks
 
 if TYPE_CHECKING:
-    from ffreport.runs.evidence import Evidence
+    from ffreport.runs.results import Evidence
     from ffreport.runs.store import State, Store
     from ffreport.study.profiles import Profile
 

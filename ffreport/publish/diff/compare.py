@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ffcore import reading
+from ffcore import files as reading
 from ffcore.errors import ReportError
 from ffreport.publish import versions as reports
 from ffreport.publish.diff import causes as diff_causes

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ffcore import reading
+from ffcore import files
 from ffcore.errors import ReportError
 from ffreport.publish.diff import causes as diff_causes
 from ffreport.publish.diff import html, words
@@ -207,7 +207,7 @@ def _link(kind: str, name: str) -> str:
 
 def _image(path: Path) -> str:
     try:
-        return base64.b64encode(reading.content(path)).decode()
+        return base64.b64encode(files.content(path)).decode()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ReportError(f"cannot read {path}: {why}") from None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from ffcore import reading
+from ffcore import files
 from ffcore.errors import ReportError
 from ffreport.publish.diff import bounds
 from ffreport.publish.diff.bounds import BEYOND, UNKNOWN, Interval, number
@@ -95,7 +95,7 @@ def read(path: Path) -> Table:
             first; names file and row.
     """
     try:
-        content = io.StringIO(reading.text(path), newline="")
+        content = io.StringIO(files.text(path), newline="")
         rows = [tuple(row) for row in csv.reader(content, strict=True) if row]
     except OSError as error:
         raise ReportError(f"cannot read {path.name}: {error.strerror or error}") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ffcore.errors import ReportError, unknown
-from ffcore.reading import json_file
+from ffcore.files import json_file
 
 TAG = re.compile(r"(figure|table):([a-z0-9_]+)")
 FINDING = "finding"

@@ -15,7 +15,7 @@ from ffreport.compute import pool as workers
 from ffreport.pipeline.stages import Pipeline
 from ffreport.pipeline.training import planning, schedule, tasks
 from ffreport.runs import shipped
-from ffreport.runs.evidence import Evidence
+from ffreport.runs.results import Evidence
 from ffreport.runs.store import State, Store
 from ffreport.study.profiles import make_profile
 from tests.conftest import tiny, train_into

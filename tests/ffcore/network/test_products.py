@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ffcore import products
+from ffcore.network import products
 
 FORMATS = ("fp32", "bf16")
 

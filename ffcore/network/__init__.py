@@ -14,8 +14,9 @@ from math import prod, sqrt
 import torch
 from torch import Tensor
 
-from ffcore import goodness, labels, plugins, products
+from ffcore import goodness, labels, plugins
 from ffcore.config import Experiment
+from ffcore.network import products
 
 SHARED = ("dataset", "seed", "widths", "batch_size", "learning_rate", "label_embedding",
           "label_size", "label_density", "negatives", "validation", "precision",

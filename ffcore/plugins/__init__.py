@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
-from ffcore import reading
+from ffcore import files
 from ffcore.errors import ConfigError, nearest, unknown
 
 BUILT_IN: dict[str, tuple[str, ...]] = {
@@ -99,7 +99,7 @@ def load(path: str | Path) -> None:
     """
     try:
         file = str(Path(path).resolve())
-        source = reading.text(Path(file))
+        source = files.text(Path(file))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"cannot read the plug-in file {path}: {reason}") from None
