@@ -15,19 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffcore import plugins
+from ffcore.config import AnyExperiment, Experiment
+from ffcore.errors import StoreError, unknown
 from ffreport.base import digests
+from ffreport.base.code import Definitions, definitions
+from ffreport.base.console import duration, job, say, stop_if_interrupted
 from ffreport.compute import pool
 from ffreport.pipeline import book as doing
 from ffreport.pipeline.training import planning, schedule
+from ffreport.pipeline.training.tasks import Outcome, perform
 from ffreport.publish.notebooks import catalogue
 from ffreport.runs import origin
 from ffreport.runs import results as records
-
-from ffreport.pipeline.training import tasks as training  # isort: skip
-from ffcore.config import AnyExperiment, Experiment
-from ffcore.errors import StoreError, unknown
-from ffreport.base.code import Definitions, definitions
-from ffreport.base.console import duration, job, say, stop_if_interrupted
 from ffreport.runs.results import Evidence
 from ffreport.runs.store import State, Store
 from ffreport.study.profiles import Profile
@@ -40,10 +39,7 @@ NOTEBOOK_PACKAGES = ("matplotlib", "nbconvert", "numpy", "pandas", "papermill", 
                      "scikit-learn", "scipy", "seaborn", "torch")  # fmt: skip
 # The interactive page, the report whose networks it shows, and the modules that make it.
 EXPLORER, EXPLORED = "explorer", "rq2_taxonomy"
-EXPLORER_CODE = (
-    "ffreport.analysis.rq2.explorer.page:page",
-    "ffreport.analysis.rq2.explorer.material:material",
-)
+EXPLORER_CODE = ("ffreport.analysis.rq2.explorer.page", "ffreport.analysis.rq2.explorer.material")
 EXPLORER_NEEDS = catalogue.Needs(networks=("rq1",), weights="if any",
                                  latents=("measures", "explorer"))  # fmt: skip
 
@@ -134,7 +130,7 @@ class Pipeline:
             )]  # fmt: skip
             with self._storing(len(pending), len(tasks)) as (tell, keep):
                 for outcome in pool.run_tasks(
-                    tasks, training.perform, away, tell,
+                    tasks, perform, away, tell,
                     None if away else planning.processes(tasks),
                     away.look if away else stop_if_interrupted, admits=agenda.admits,
                 ):  # fmt: skip
@@ -234,13 +230,12 @@ class Pipeline:
     def inputs_of_code(self, name: str) -> dict[str, Any]:
         """The inputs that stay the same while this process runs: all but the runs."""
         if name not in self._fixed:
-            source: Any
+            source = {}
             if name == EXPLORER:
-                source = {}
                 used = self.code.reached(*EXPLORER_CODE)
             else:
                 path = self.notebooks[name].path
-                source = {"notebook": digests.digest(catalogue.content(path))}
+                source["notebook"] = digests.digest(catalogue.content(path))
                 used = self.code.of_code(catalogue.code(path))
             self._fixed[name] = {
                 # Without the paths of this machine; what plug-ins do stands for their files.
@@ -360,7 +355,7 @@ class Pipeline:
                 where = f"{note.name}, epoch {note.epoch} of {note.epochs}, {note.text}"
                 progress.update(done + (note.epoch / note.epochs if tasks == 1 else 0), where)
 
-            def keep(outcome: training.Outcome) -> None:
+            def keep(outcome: Outcome) -> None:
                 nonlocal done
                 self.store.save(
                     outcome.experiment, outcome.summary, outcome.tables, outcome.weights,

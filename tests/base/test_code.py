@@ -10,7 +10,7 @@ import pytest
 
 from ffcore.errors import ConfigError, ReportError
 from ffreport.base import code as module
-from ffreport.base.code import BODY, definitions
+from ffreport.base.code import BODY, PACKAGES, definitions
 from ffreport.publish.notebooks import catalogue
 
 ROOT = Path(__file__).parents[2]
@@ -168,8 +168,8 @@ def test_a_broken_module_is_named_with_its_line(tmp_path):
 
 
 def test_an_unknown_module_names_the_nearest():
-    with pytest.raises(ConfigError, match=r"did you mean 'ffcore\.outputs'"):
-        definitions().reached("ffcore.output")
+    with pytest.raises(ConfigError, match=r"did you mean 'ffreport\.publish\.output'"):
+        definitions().reached("ffreport.publish.outputs")
 
 
 def test_a_notebook_depends_on_what_its_cells_use(tmp_path):
@@ -227,13 +227,15 @@ def test_a_book_that_cannot_be_written_is_no_obstacle(tmp_path):
 
 
 def edited(folder: Path, name: str, old: str, new: str):
-    """The definitions of a copy of ffcore with one edit."""
-    home = folder / "ffcore"
-    shutil.copytree(ROOT / "ffcore", home, ignore=shutil.ignore_patterns("__pycache__"))
-    text = (home / f"{name}.py").read_text(encoding="utf-8")
+    """The definitions of a copy of both packages with one edit."""
+    for package in PACKAGES:
+        hidden = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(package, folder / package.name, ignore=hidden)
+    path = folder / f"{name}.py"
+    text = path.read_text(encoding="utf-8")
     assert text.count(old) == 1
-    (home / f"{name}.py").write_text(text.replace(old, new), encoding="utf-8")
-    return definitions(home)
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    return definitions(*(folder / package.name for package in PACKAGES))
 
 
 def rebuilt(then, now) -> set[str]:
@@ -244,26 +246,27 @@ def rebuilt(then, now) -> set[str]:
 
 
 def of_frame(found, place):
-    return found.reached(f"ffcore.{place}", leave=["ffreport.study.study"])
+    return found.reached(f"ffreport.analysis.rq2.{place}", leave=["ffreport.study.study"])
 
 
 @pytest.mark.parametrize(
-    "name, old, new, reports, frames",
+    "old, new, reports, frames",
     [
-        ("measures", "USED = 0.01", "USED = 0.02", {"rq2_taxonomy", "rq2_topology"},
+        ("USED = 0.01", "USED = 0.02", {"rq2_taxonomy", "rq2_topology"},
          {"measures", "units"}),
-        ("measures", "np.sqrt(n) - 1", "np.sqrt(n) - 1.0", {"rq2_taxonomy"}, {"measures"}),
-        ("measures", "# of the published Hoyer", "# as in the published Hoyer", set(), set()),
-        ("measures", "Hoyer sparsity S(h) =", "The Hoyer sparsity S(h) =", set(), set()),
+        ("np.sqrt(n) - 1", "np.sqrt(n) - 1.0", {"rq2_taxonomy"}, {"measures"}),
+        ("# of the published Hoyer", "# as in the published Hoyer", set(), set()),
+        ("Hoyer sparsity S(h) =", "The Hoyer sparsity S(h) =", set(), set()),
     ],
 )  # fmt: skip
 def test_an_edit_of_one_measure_of_ours_rebuilds_its_reports_only(
-    tmp_path, name, old, new, reports, frames
+    tmp_path, old, new, reports, frames
 ):
-    then, now = definitions(), edited(tmp_path, name, old, new)
+    measures = "ffreport/analysis/rq2/measures"
+    then, now = definitions(), edited(tmp_path, measures, old, new)
     assert rebuilt(then, now) == reports
-    made = {"measures": "rq2:nine", "observables": "rq2:seen", "persistence": "rq2:persistence",
-            "units": "polarity_view:units"}  # fmt: skip
+    made = {"measures": "latents:nine", "observables": "latents:seen",
+            "persistence": "latents:persistence", "units": "polarity:units"}  # fmt: skip
     changed = {
         what for what, place in made.items()
         if of_frame(then, place) != of_frame(now, place)

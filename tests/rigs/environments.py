@@ -25,17 +25,29 @@ from tests.support.measured import VARIABLE, note
 
 # Quick ones that reach every dependency.
 QUICK = (
-    "audit", "checkpoints", "choices", "claims", "config", "contrasts", "convergence", "crate",
-    "data", "distances", "environments", "explorer", "findings", "geometry", "goodness",
-    "hostile", "intervals", "labels", "matching", "measures", "notebooks", "outputs", "own_data",
-    "plots_rq1", "plots_topology", "polarity", "propositions", "records", "reports", "store",
-    "structures", "topology", "tracing", "train", "workers",
+    "analysis/appendix/choices", "analysis/appendix/propositions", "analysis/appendix/shares",
+    "analysis/claims/ledger", "analysis/rq1/audit", "analysis/rq1/contrasts",
+    "analysis/rq1/convergence", "analysis/rq1/figures/grid", "analysis/rq1/words",
+    "analysis/rq2/explorer/page", "analysis/rq2/measures", "analysis/rq2/structures",
+    "analysis/rq2/topology/distances", "analysis/rq2/topology/figures",
+    "analysis/rq2/topology/homology", "analysis/rq2/topology/matching",
+    "analysis/sparsity/geometry", "analysis/stats", "compute/pool", "data/own",
+    "ffcore/checkpoints", "ffcore/config", "ffcore/data", "ffcore/goodness", "ffcore/labels",
+    "ffcore/train", "publish/crate", "publish/notebooks/notebook", "publish/output",
+    "publish/trace", "publish/versions", "runs/results", "runs/store", "whole/environments",
+    "whole/hostile",
 )  # fmt: skip
 SHOWN = ("torch", "numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "matplotlib", "pydantic",
          "typer", "nbconvert", "pytest")  # fmt: skip
 VERSIONS = "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]), sep='\\n')"
 OPENED = "from ffreport.study.study import Study; print(Study('smoke').store.results.resolve())"
 WHERE = "import ffcore; print(ffcore.__file__)"
+
+
+def quick() -> list[Path]:
+    """The files of the quick tests."""
+    split = [name.rpartition("/") for name in QUICK]
+    return [ROOT / "tests" / folder / f"test_{name}.py" for folder, _, name in split]
 
 
 def requirements() -> dict[str, str]:
@@ -144,7 +156,11 @@ def checked(python: Path, environment: dict[str, str], strict: bool) -> str:
 
 
 def files_of(record: Path) -> Iterator[str]:
-    return (line for line in record.read_text().splitlines() if line.startswith("ffcore/"))
+    return (
+        line
+        for line in record.read_text().splitlines()
+        if line.startswith(("ffcore/", "ffreport/"))
+    )
 
 
 def main() -> None:
@@ -197,7 +213,7 @@ def tried(folder: Path, chosen: argparse.Namespace) -> None:
 
     summary = "no tests run"
     if chosen.tests != "none":
-        files = [f"tests/test_{name}.py" for name in QUICK] if chosen.tests == "quick" else []
+        files = [p.relative_to(ROOT) for p in quick()] if chosen.tests == "quick" else []
         data = {k: v for k, v in os.environ.items() if k == "FFCORE_DATA"}
         said = run(python, "-m", "pytest", *files, show=True, cwd=unpacked,
                    env={**environment, **data})  # fmt: skip

@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 
 from ffcore.errors import ConfigError
 from ffreport.base import home
+from ffreport.cli import main
 from ffreport.study import study
 from tests.rigs import environments
 from tests.rigs.environments import ROOT, oldest, requirements
@@ -26,46 +27,47 @@ def test_every_requirement_has_an_oldest_version_that_it_admits():
 
 def test_the_wheel_takes_every_file_that_the_program_reads():
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    assert tool["package-dir"] == {"ffcore.project": "."}, "pipeline.py comes with that folder"
-    taken = {p for pattern in tool["package-data"]["ffcore.project"] for p in ROOT.glob(pattern)}
+    assert tool["package-dir"] == {"ffreport.project": "."}
+    taken = {p for pattern in tool["package-data"]["ffreport.project"] for p in ROOT.glob(pattern)}
     there = {p for name in ("notebooks", "profiles", "shipped") for p in (ROOT / name).iterdir()}
     assert {p for p in there if p.is_file()} <= taken
-    own = {p for pattern in tool["package-data"]["ffcore"] for p in (ROOT / "ffcore").glob(pattern)}
-    data = {p for p in (ROOT / "ffcore").iterdir() if p.is_file() and p.suffix != ".py"}
-    assert data <= own
+    own = {p for package, patterns in tool["package-data"].items() for pattern in patterns
+           for p in (ROOT / package.replace(".", "/")).glob(pattern)}  # fmt: skip
+    data = {p for name in ("ffcore", "ffreport") for p in (ROOT / name).rglob("*.*")
+            if p.suffix not in (".py", ".pyc")}  # fmt: skip
+    assert data <= own and len(data) == 8
 
 
 def test_the_quick_tests_are_there():
-    assert all((ROOT / "tests" / f"test_{name}.py").is_file() for name in environments.QUICK)
+    assert all(path.is_file() for path in environments.quick())
 
 
 def project(folder: Path) -> Path:
     for name in ("notebooks", "profiles"):
         (folder / name).mkdir(parents=True)
-    (folder / "pipeline.py").write_text("def main(): return 7\n")
     return folder
 
 
 def test_the_project_is_inside_of_the_installed_package_or_beside_it(tmp_path, monkeypatch):
     assert home.home() == ROOT
-    inside = tmp_path / "ffcore" / "project"
+    inside = tmp_path / "ffreport" / "project"
     monkeypatch.setattr(home, "INSIDE", inside)
     with pytest.raises(ConfigError, match="install ffcore from its wheel"):
         home.home()
     project(tmp_path)
     assert home.home() == tmp_path
     project(inside)
-    assert home.home() == inside and home.main() == 7
+    assert home.home() == inside
 
 
 def test_a_package_without_its_project_is_one_error(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(home, "INSIDE", tmp_path / "ffcore" / "project")
-    assert home.main() == 1
+    monkeypatch.setattr(home, "INSIDE", tmp_path / "ffreport" / "project")
+    assert main.installed() == 1
     assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_results_of_an_installed_project_are_where_one_works(tmp_path, monkeypatch):
-    inside = project(tmp_path / "ffcore" / "project")
+    inside = project(tmp_path / "ffreport" / "project")
     monkeypatch.setattr(home, "INSIDE", inside)
     monkeypatch.setattr(study, "INSIDE", inside)
     work = tmp_path / "work" / "results" / "reports" / "a"
@@ -80,7 +82,7 @@ def test_results_of_an_installed_project_are_where_one_works(tmp_path, monkeypat
 
 
 def test_the_command_runs_the_pipeline_from_anywhere(tmp_path):
-    command = "import sys; from ffreport.base.home import main; sys.exit(main())"
+    command = "import sys; from ffreport.cli.main import installed; sys.exit(installed())"
     done = subprocess.run(
         [sys.executable, "-c", command, "list"], capture_output=True, text=True, timeout=120,
         cwd=tmp_path, env={**environments.os.environ, "PYTHONPATH": str(ROOT)},

@@ -28,7 +28,9 @@ def found(value=2.0, low=1.0, high=3.0, seeds=10, apart=""):
 
 
 def content(**changes):
-    values = yaml.safe_load((ROOT / "ffcore" / "claims.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load(
+        (ROOT / "ffreport/analysis/claims/ledger.yaml").read_text(encoding="utf-8")
+    )
     values["polar_ffa"]["claims"][0] |= changes
     return values
 

@@ -1,1 +1,1 @@
-"""Figures of RQ1."""
+"""Figures of RQ1, a file for each kind."""

@@ -1,1 +1,1 @@
-"""Figures of RQ2."""
+"""Figures of RQ2, a file for each kind."""
