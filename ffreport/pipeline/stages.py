@@ -215,8 +215,7 @@ class Pipeline:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What every notebook is told; ``output`` is added where it is executed. Where the data
-        lie is not said but inherited, in FFCORE_DATA: a report does not depend on it."""
+        """What every notebook is told; where the data lie is inherited, in FFCORE_DATA."""
         return {
             "profile": self.profile.source,
             "changes": self.profile.changes,
