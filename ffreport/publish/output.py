@@ -95,12 +95,12 @@ class Output:
         note = ""
         if not self._provenance["paper_scale"]:
             note = f"{self._provenance['profile']} profile · not paper scale"
-        _foot(fig, f"results: {sources}" if sources else "", note)
+        box = _laid_out(fig, f"results: {sources}" if sources else "", note)
         options = f" {self._provenance.get('options', '')}".rstrip()
         command = {"command": f"python pipeline.py figure {name}{options}"}
         about = {"figure": name, **({"sources": sources} if sources else {})}
         record = json.dumps({**command, **self._provenance, **about}, sort_keys=True)
-        files = {kind: _render(fig, kind, name, record) for kind in ("png", "svg", "pdf")}
+        files = {kind: _render(fig, kind, box, name, record) for kind in ("png", "svg", "pdf")}
         plt.close(fig)
         if data is not None:
             files["csv"] = _csv(data)
@@ -157,16 +157,19 @@ class Output:
             raise ReportError(f"cannot save {where} in {self._folder}: {error.strerror}") from error
 
 
-def _foot(fig: Any, left: str, right: str) -> None:
-    """Two small notes under a figure; the left one wraps, and the right one goes below it where
+def _laid_out(fig: Any, left: str, right: str) -> Any:
+    """Lay a figure out, once for all its formats, with two small notes under it; the part of it
+    that is drawn on, a Bbox in inches. The left note wraps, and the right one goes below it where
     they do not fit side by side."""
+    import matplotlib
+
+    fig.set_dpi(DPI)
     loose = [legend for legend in fig.legends if legend.get_bbox_to_anchor() is fig.bbox]
-    if loose:
-        # That box grows with the notes when the figure is saved, and would take them down there:
-        # the layout makes room for them first, and is then fixed.
-        fig.draw_without_rendering()
-        fig.set_layout_engine("none")
-    for legend in loose:
+    fig.draw_without_rendering()
+    automatic = ("figure.constrained_layout.use", "figure.autolayout")
+    with matplotlib.rc_context(dict.fromkeys(automatic, False)):
+        fig.set_layout_engine(None)  # what draws later moves nothing
+    for legend in loose:  # The notes enlarge the box that these hang in.
         legend.set_bbox_to_anchor((0, 0, 1, 1), fig.transFigure)
     letters = int(fig.get_figwidth() * FOOT_LETTERS)
     lines = textwrap.wrap(left, letters)
@@ -176,9 +179,10 @@ def _foot(fig: Any, left: str, right: str) -> None:
     if right:
         together = len(lines) < 2 and len(left) + len(right) + 4 <= letters
         fig.text(1, 0, right if together else "\n" * len(lines) + right, ha="right", **look)
+    return fig.get_tightbbox().padded(matplotlib.rcParams["savefig.pad_inches"])
 
 
-def _render(fig: Any, kind: str, title: str, record: str) -> bytes:
+def _render(fig: Any, kind: str, box: Any, title: str, record: str) -> bytes:
     """One file of a figure: fixed salt, no dates, so that the same figure has the same bytes."""
     import matplotlib
 
@@ -189,7 +193,7 @@ def _render(fig: Any, kind: str, title: str, record: str) -> bytes:
     }
     target = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "ffcore", "pdf.fonttype": 3}):
-        fig.savefig(target, format=kind, dpi=DPI, bbox_inches="tight", metadata=metadata[kind])
+        fig.savefig(target, format=kind, dpi=DPI, bbox_inches=box, metadata=metadata[kind])
     return target.getvalue()
 
 
