@@ -166,8 +166,9 @@ def _laid_out(fig: Any, left: str, right: str) -> Any:
     fig.set_dpi(DPI)
     loose = [legend for legend in fig.legends if legend.get_bbox_to_anchor() is fig.bbox]
     fig.draw_without_rendering()
-    automatic = ("figure.constrained_layout.use", "figure.autolayout")
-    with matplotlib.rc_context(dict.fromkeys(automatic, False)):
+    with matplotlib.rc_context(
+        {"figure.constrained_layout.use": False, "figure.autolayout": False}
+    ):
         fig.set_layout_engine(None)  # what draws later moves nothing
     for legend in loose:  # The notes enlarge the box that these hang in.
         legend.set_bbox_to_anchor((0, 0, 1, 1), fig.transFigure)

@@ -3,11 +3,14 @@ tells where, when or by whom it ran."""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -23,11 +26,14 @@ _FIXED = (
 Rule = tuple[re.Pattern[str], str]
 
 
-def clean(document: Mapping[str, Any], places: Mapping[Path, str]) -> str:
+def clean(
+    document: Mapping[str, Any], places: Mapping[Path, str], told: Mapping[str, Any] | None = None
+) -> str:
     """The text of an executed notebook without ids, times, metadata, addresses, progress bars,
     and with private paths replaced.
 
     Args:
+        told: the parameters, as the kept copy shows them; it never shows those that it ran with.
         document: a notebook, format 4, as nested dicts with joined sources.
         places: folder → what stands in its place; "" or "." make the paths below it relative.
             The environment, temporary and home folders are replaced in any case.
@@ -47,7 +53,7 @@ def clean(document: Mapping[str, Any], places: Mapping[Path, str]) -> str:
         if "attachments" in cell:
             kept["attachments"] = cell["attachments"]
         if "injected-parameters" in tags:
-            kept["source"] = _scrub(cell["source"], rules)
+            kept["source"] = _parameters(told or {})
         if cell["cell_type"] == "code":
             ran = cell.get("execution_count") is not None
             count += ran
@@ -60,6 +66,14 @@ def clean(document: Mapping[str, Any], places: Mapping[Path, str]) -> str:
         metadata["language_info"] = document["metadata"]["language_info"]
     whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return str(nbformat.writes(nbformat.from_dict(whole))) + "\n"
+
+
+def _parameters(told: Mapping[str, Any]) -> str:
+    """The cell that papermill injects, with these values."""
+    from papermill.translators import PythonTranslator
+
+    lines = (f"{name} = {PythonTranslator.translate(value)}" for name, value in told.items())
+    return "".join(f"{line}\n" for line in ("# Parameters", *lines))
 
 
 def without_colours(text: str) -> str:
@@ -108,6 +122,13 @@ def _scrub(value: Any, rules: list[Rule]) -> Any:
     return "".join(parts)
 
 
+def _spellings(path: Path) -> set[str]:
+    """How a path may stand in a text: as it is, in quotes, in JSON, in an address, in HTML."""
+    text, native = path.as_posix(), str(path)
+    return {text, native, repr(native)[1:-1], json.dumps(native)[1:-1], quote(text), escape(text),
+            escape(repr(native)[1:-1])}  # fmt: skip
+
+
 def _rules(places: Mapping[Path, str]) -> list[Rule]:
     """Patterns with their replacements, the longest path first."""
     import socket
@@ -123,8 +144,10 @@ def _rules(places: Mapping[Path, str]) -> list[Rule]:
     paths: dict[str, str] = {}
     for path, place in {**known, **places}.items():
         for form in (path.absolute(), path.resolve()):
-            if len(form.parts) > 2 or form in (Path("/root"), Path("/tmp")):
-                paths[form.as_posix()] = place
+            # A system's folder of one word might be a word of the report; a folder of ours is none.
+            own = path in places and len(form.parts) == 2
+            if len(form.parts) > 2 or own or form in (Path("/root"), Path("/tmp")):
+                paths |= dict.fromkeys(_spellings(form), place)
     rules: list[Rule] = list(_FIXED)
     for text, place in sorted(paths.items(), key=lambda item: -len(item[0])):
         start = r"(?<![\w+/.-])(?:file://)?" + re.escape(text)

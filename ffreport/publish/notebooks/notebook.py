@@ -86,12 +86,8 @@ def execute(
         if "output" in info.parameters:
             values["output"] = str(work.resolve())
         # Where the caller keeps its files must not show, nor make two reports differ.
-        # Results elsewhere read as those beside the notebooks: the folder makes no difference.
-        usual = {"results": str(info.parameters.get("results"))}
-        places = {
-            Path(v): usual.get(k, f"<{k}>")
-            for k, v in values.items() if _outside(v, folder.parent)
-        }  # fmt: skip
+        told = {name: _told(name, value, info, folder.parent) for name, value in values.items()}
+        places = {Path(v): told[k] for k, v in values.items() if _is_place(v)}
         places |= {work: "", target_folder: "", folder.parent: "."}
         outcome = run(
             document, values, folder, timeout=timeout, progress=progress, environment=environment
@@ -104,10 +100,10 @@ def execute(
                 "folder; free some there and run the same command again"
             )
         if fault:
-            write_atomically(failed, clean(_marked(outcome, *fault), places))
+            write_atomically(failed, clean(_marked(outcome, *fault), places, told))
             why = _explain(outcome, *fault)
             raise ReportError(f"notebook {info.name} failed{why}\nkept, marked there: {failed}")
-        write_atomically(work / source.name, clean(outcome.document, places))
+        write_atomically(work / source.name, clean(outcome.document, places, told))
     return target_folder
 
 
@@ -184,9 +180,20 @@ def _simple(name: str, value: Any) -> Any:
     raise ReportError(f"parameter {name} is {value!r:.80}; a notebook takes plain values only")
 
 
-def _outside(value: Any, root: Path) -> bool:
-    """Whether a parameter is the path of something that is not in the project."""
-    return isinstance(value, str) and os.path.isabs(value) and not Path(value).is_relative_to(root)
+def _is_place(value: Any) -> bool:
+    return isinstance(value, str) and os.path.isabs(value)
+
+
+def _told(name: str, value: Any, info: NotebookInfo, project: Path) -> Any:
+    """A parameter as the published notebook shows it. Results elsewhere read as those beside the
+    notebooks: the folder makes no difference."""
+    if name == "output":
+        return ""
+    if not _is_place(value):
+        return value
+    if Path(value).is_relative_to(project):
+        return Path(value).relative_to(project).as_posix()
+    return str(info.parameters.get("results")) if name == "results" else f"<{name}>"
 
 
 def _prepared(source: Path, only_figure: str | None) -> dict[str, Any]:

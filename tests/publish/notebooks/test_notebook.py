@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from ffreport.publish.notebooks.cleaning import clean
 from ffreport.publish.notebooks.kernel import Run, _short_folder
 from tests.support.documents import ROOT
 
-HERE = Path(__file__).parent / "notebooks"
+HERE = Path(__file__).parent / "cases"
 PARAMETERS = ("code", "wait = 0", "parameters")
 
 
@@ -90,8 +92,8 @@ def foreign_kernel(tmp_path_factory):
 def twice(tmp_path_factory, foreign_kernel):
     """Folders of the good notebook, run twice in different places, and what progress said."""
     folders, said = [], []
-    for number in range(2):
-        root = tmp_path_factory.mktemp(f"root{number}")
+    for name in ("root", "a\\b \"c\" 'ü' #%&"):
+        root = tmp_path_factory.mktemp("where") / name
         (root / "project/notebooks").mkdir(parents=True)
         source = Path(shutil.copy(HERE / "good.ipynb", root / "project/notebooks"))
         target = root / "results" / "good"
@@ -364,10 +366,24 @@ def test_cleaning_leaves_embedded_data_and_words_alone(monkeypatch):
     cell = {"cell_type": "code", "metadata": {}, "source": "open('/tmp/x')", "outputs": [output]}
     document = {"cells": [cell], "metadata": {}}
     data = json.loads(clean(document, {Path("/home/ada/p"): "."}))["cells"][0]
-    html = "".join(data["outputs"][0]["data"]["text/html"])
-    assert html == f"see <img src='{image}'> in x.csv, .. /home/adams <host>"
+    text = "".join(data["outputs"][0]["data"]["text/html"])
+    assert text == f"see <img src='{image}'> in x.csv, .. /home/adams <host>"
     assert data["outputs"][0]["data"]["image/png"].strip() == "/tmp/AAAA"
     assert data["source"] == ["open('/tmp/x')"]
+
+
+@pytest.mark.parametrize("name", ["/app", "/mnt/ü", '/a"b', "/a\\b", "/a b#%", "/a'b"])
+def test_no_spelling_of_a_folder_is_left_in_what_is_published(name):
+    place = Path(name)
+    spelt = [name, repr(name), json.dumps(name), urllib.parse.quote(name), html.escape(name)]
+    output = {"output_type": "stream", "name": "stdout", "text": "|".join(spelt)}
+    cell = {"cell_type": "code", "metadata": {"tags": ["injected-parameters"]},
+            "source": f"results = {name!r}", "outputs": [output]}  # fmt: skip
+    cleaned = clean({"cells": [cell], "metadata": {}}, {place: "results"}, {"results": "results"})
+    found = json.loads(cleaned)["cells"][0]
+    assert "".join(found["source"]) == '# Parameters\nresults = "results"\n'
+    said = "".join(found["outputs"][0]["text"]).split("|")
+    assert [word.strip("'\"") for word in said] == ["results"] * 5
 
 
 def test_error_for_a_misspelt_parameter_is_a_configuration_error(tmp_path):
