@@ -86,9 +86,9 @@ def verify(
     dry_run: DryRun = False,
     results: Results = RESULTS,
 ) -> None:
-    """Check every file of a published version against its manifest; a changed byte is named. With
-    --sample, train stored runs again: bitwise equal where hardware, packages and code are those of
-    the run, else inside the recorded spread."""
+    """Check every file of a published version against its manifest; a changed byte is named, and
+    what was added is listed. With --sample, train stored runs again: bitwise equal where hardware,
+    packages and code are those of the run, else inside the recorded spread."""
     from ffreport.publish import versions as reports
 
     if sample is not None and not report:
@@ -96,9 +96,12 @@ def verify(
     if sample is not None or profile is not None:
         raise ConfigError("choose --report VERSION, or --sample N with --profile")
     folder = _version(report or LATEST, results)
-    if problems := reports.verify(folder):
+    problems = reports.verify(folder)
+    if reports.damaged(problems):
         raise ReportError(f"{folder} is not as it was published: {', '.join(problems)}")
     print(f"{folder.resolve().name}: every file is as it was published")
+    for extra in problems:
+        print(plain(f"not of the report: {extra.removeprefix('extra: ')}"))
 
 
 @app.command()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,12 @@ __all__ = ["Version", "latest", "publish", "publish_figures", "to_html", "verify
 
 MANIFEST = "manifest.json"
 KINDS = ("figures", "tables")
+# What file systems, browsers of files and editors leave in any folder.
+CLUTTER = re.compile(
+    r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.directory|\.ipynb_checkpoints|__pycache__|\.nfs.*"
+    r"|.*~|\.#.*|#.*#|\..*\.sw[a-p]|\.~lock\..*#|~\$.*",
+    re.I,
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +64,9 @@ def publish(
 
     The hexadecimal digits are a digest of ``inputs`` and of every file in ``executed``: the same
     report has the same version. One that exists and is intact is left as it is; a damaged one is
-    built again. ``latest`` then points to it, and ``figures`` holds the newest of each figure.
-    A version is an RO-Crate, see ``crate``.
+    built again, with whatever else lies in its folder, and with its changed files under another
+    name. ``latest`` then points to it, and ``figures`` holds the newest of each figure. A version
+    is an RO-Crate, see ``crate``.
 
     Args:
         inputs: JSON values that determine the report: profile content, run keys with result
@@ -68,7 +78,7 @@ def publish(
         extra: further entries of the manifest that are the same in every run: ``command`` and
             ``seeds`` are shown on the index.
         measured: times, durations, hardware: what may differ between equal runs.
-        notify: told in one line which files were damaged.
+        notify: told in one line which files were damaged, and under which names they are kept.
         complete: whether every report is in it; ``latest`` points to such a version only.
         pages: title → file of further pages that need nothing else; they lie beside the index.
 
@@ -89,7 +99,7 @@ def publish(
     identity = {**inputs, "outputs": outputs}
     version = f"{profile.name}-{digest(identity)[:12]}"
     target = results / "reports" / version
-    damage = verify(target) if target.is_dir() else []
+    damage = damaged(verify(target)) if target.is_dir() else []
     if damage and notify:
         notify(f"report {version} is damaged, building it again: {', '.join(damage)}")
     if damage or not target.is_dir():
@@ -118,9 +128,13 @@ def publish(
             parts = _sealed(head) | {"measured": _sealed({**(measured or {}), **dated})}
             text = json.dumps(parts, indent=1, ensure_ascii=False)
             write_atomically(folder / MANIFEST, text + "\n")
+            kept = _keep(target, folder)
+        if kept and notify:
+            notify(f"kept in {target}: {', '.join(kept)}")
     if complete:
         _point_latest(results / "reports", version)
-    publish_figures(target / "figures", figures)
+    for folder in executed:
+        publish_figures(folder / "figures", figures)
     return target
 
 
@@ -148,12 +162,10 @@ def verify(version_folder: Path) -> list[str]:
     """Every difference between a version and its manifest: ``missing: …``, ``changed: …``,
     ``unreadable: …`` or ``extra: …`` with the file's name. Empty if the version is intact."""
     try:
-        content, measured, intact = _parts(version_folder)
-        files = {**content["files"], **measured.get("files", {})}
-        expected = {name: entry["sha256"] for name, entry in files.items()}
+        expected, intact = _published(version_folder)
     except OSError:
         return [f"missing: {MANIFEST}"]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except ValueError:
         return [f"changed: {MANIFEST}"]
     found = _named(version_folder)
     problems = [] if intact else [f"changed: {MANIFEST}"]
@@ -168,6 +180,12 @@ def verify(version_folder: Path) -> list[str]:
             except OSError:
                 problems.append(f"unreadable: {name}")
     return problems + [f"extra: {name}" for name in found if name not in expected]
+
+
+def damaged(problems: Sequence[str]) -> list[str]:
+    """Those of ``verify``'s that make a version another one than was published: not what was added
+    beside its files."""
+    return [problem for problem in problems if not problem.startswith("extra: ")]
 
 
 def intact_manifest(version_folder: Path) -> dict[str, Any]:
@@ -261,13 +279,66 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _named(folder: Path) -> dict[str, Path]:
-    """Relative name → path of every file of a version but its manifest."""
+    """Relative name → path of every file of a version but its manifest, and but what systems and
+    editors leave in any folder."""
     named = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
-    return {name: path for name, path in named.items() if name != MANIFEST}
+    return {
+        name: path for name, path in named.items()
+        if name != MANIFEST and not any(map(CLUTTER.fullmatch, name.split("/")))
+    }  # fmt: skip
+
+
+def _keep(old: Path, new: Path) -> list[str]:
+    """Copy into a version that is built again what its folder held and the pipeline did not write:
+    files that were added, and those that were changed, under another name. Their names.
+
+    Raises:
+        ReportError: one cannot be read, so that it would be lost.
+    """
+    try:
+        ours, _ = _published(old)
+    except (OSError, ValueError):
+        ours = {}
+    kept = []
+    for path in sorted(p for p in old.rglob("*") if p.is_symlink() or p.is_file()):
+        name = path.relative_to(old)
+        made = new / name
+        try:
+            if made.is_file() and not path.is_symlink():
+                digests = file_digest(made), ours.get(name.as_posix())
+                # A manifest is another one whenever its version is built.
+                if name.as_posix() == MANIFEST or file_digest(path) in digests:
+                    continue
+            numbered = (name.with_name(f"{name.stem}.changed-{n}{name.suffix}") for n in count(1))
+            place = next(p for n in chain([name], numbered) if not os.path.lexists(p := new / n))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, place, follow_symlinks=False)
+            kept.append(place.relative_to(new).as_posix())
+        except OSError as error:
+            raise ReportError(
+                f"{path} is none of the report's files, and cannot be kept: {advice(error)}; "
+                "move it away and run the same command again"
+            ) from error
+    return kept
 
 
 def _facts(path: Path) -> dict[str, Any]:
     return {"sha256": file_digest(path), "bytes": path.stat().st_size}
+
+
+def _published(version_folder: Path) -> tuple[dict[str, str], bool]:
+    """Relative name → SHA-256 of the files of a version, and whether its manifest is unaltered.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no manifest.
+    """
+    content, measured, intact = _parts(version_folder)
+    try:
+        facts = {**content["files"], **measured.get("files", {})}
+        return {name: str(entry["sha256"]) for name, entry in facts.items()}, intact
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError("it is no manifest") from None
 
 
 def _parts(version_folder: Path) -> tuple[dict[str, Any], dict[str, Any], bool]:

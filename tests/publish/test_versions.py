@@ -263,9 +263,46 @@ def test_damaged_version_is_built_again_and_the_file_named(tmp_path, published):
         tmp_path, [tmp_path / "run/rq1", tmp_path / "run/rq2"],
         extra={"seeds": [0, 1]}, notify=said.append,
     )  # fmt: skip
-    assert said == [f"report {published.name} is damaged, building it again: changed: rq1.html"]
+    assert said == [
+        f"report {published.name} is damaged, building it again: changed: rq1.html",
+        f"kept in {published}: rq1.changed-1.html",
+    ]
     assert (published / "rq1.html").read_bytes() == good
-    assert versions.verify(published) == []
+    assert (published / "rq1.changed-1.html").read_text() == "x"
+    assert versions.verify(published) == ["extra: rq1.changed-1.html"]
+
+
+@pytest.mark.parametrize("lost", ["rq1.html", "manifest.json"])
+def test_what_a_reader_added_to_a_version_or_wrote_into_it_is_never_lost(tmp_path, published, lost):
+    (published / "notes.md").write_text("mine")
+    (published / "more").mkdir()
+    (published / "more/deep.txt").write_text("mine, too")
+    os.symlink("notes.md", published / "link.md")
+    (published / "rq2.ipynb").write_text("annotated")
+    (published / "tables/rq1_line_table.csv").write_text("edited")
+    (published / lost).unlink()
+    for _ in range(2):  # what was kept once is kept when the version is damaged again, too
+        publish(tmp_path, [tmp_path / "run/rq1", tmp_path / "run/rq2"])
+        assert (published / "notes.md").read_text() == "mine"
+        assert (published / "more/deep.txt").read_text() == "mine, too"
+        assert os.readlink(published / "link.md") == "notes.md"
+        assert (published / "rq2.changed-1.ipynb").read_text() == "annotated"
+        assert (published / "tables/rq1_line_table.changed-1.csv").read_text() == "edited"
+        assert versions.damaged(versions.verify(published)) == []
+        (published / "rq2.html").unlink()
+    assert not (tmp_path / "figures/link.md").exists()
+
+
+def test_additions_alone_are_no_damage_and_clutter_is_passed_over(tmp_path, published):
+    (published / "notes.md").write_text("mine")
+    for clutter in (".DS_Store", "figures/Thumbs.db", "._rq1.html", "notes.md~", ".rq1.html.swp",
+                    ".ipynb_checkpoints/rq1-checkpoint.ipynb", ".#rq1.ipynb"):  # fmt: skip
+        (published / clutter).parent.mkdir(exist_ok=True)
+        (published / clutter).write_text("x")
+    assert versions.verify(published) == ["extra: notes.md"]
+    before = (published / "manifest.json").stat().st_mtime_ns
+    publish(tmp_path, [tmp_path / "run/rq1", tmp_path / "run/rq2"])
+    assert (published / "manifest.json").stat().st_mtime_ns == before
 
 
 def test_what_a_dead_publisher_left_is_removed_and_a_live_one_kept(tmp_path):
