@@ -178,7 +178,7 @@ def _parsed(path: Path, module: str, modules: set[str]) -> dict[str, Any]:
 
 def _taken_apart(tree: ast.Module, path: Path, module: str, modules: set[str]) -> dict[str, Any]:
     inside = module if path.name == "__init__.py" else module.rpartition(".")[0] or module
-    texts: dict[str, list[str]] = {BODY: [hashlib.sha256(f.read_bytes()).hexdigest()
+    texts: dict[str, list[str]] = {BODY: [hashlib.sha256(_lines(f.read_bytes())).hexdigest()
                                           for f in _beside(path)]}  # fmt: skip
     uses: dict[str, set[str]] = {BODY: set()}
     imports: dict[str, str] = {}
@@ -209,6 +209,11 @@ def _taken_apart(tree: ast.Module, path: Path, module: str, modules: set[str]) -
         "uses": {name: sorted(found) for name, found in uses.items()},
         "imports": imports,
     }  # fmt: skip
+
+
+def _lines(content: bytes) -> bytes:
+    """A text with the line ends that it has in the repository."""
+    return content.replace(b"\r\n", b"\n")
 
 
 def _names(statement: ast.stmt) -> list[str] | None:

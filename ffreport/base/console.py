@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import os
 import signal
 import sys
 import time
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+_ASCII = {"≤": "<=", "≥": ">=", "−": "-", "–": "-", "—": "-", "·": "*", "→": "->", "±": "+-",
+          "×": "x", "…": "...", "‖": "||", "ρ": "rho", "σ": "sigma", "θ": "theta"}  # fmt: skip
 PLAIN_EVERY = 10.0  # seconds between plain progress lines of one job
 
 
@@ -70,8 +75,30 @@ def watch_signals() -> None:
         _interrupted = True
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # Who started us with a signal ignored, as `nohup` and `&` do, wants it ignored.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+
+
+def make_streams_safe() -> None:
+    """Let standard output and error take any text: what their encoding lacks is written in ASCII,
+    and a closed one swallows."""
+    codecs.register_error("in-ascii", _in_ascii)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="in-ascii")
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """What stands for letters that an encoding lacks."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    return "".join(_ASCII.get(c, c.encode("unicode_escape").decode()) for c in text), error.end
 
 
 def stop_if_interrupted() -> None:
@@ -82,7 +109,8 @@ def stop_if_interrupted() -> None:
 
 def say(text: str) -> None:
     """One line to the person at the terminal (standard error, so that output can be piped)."""
-    print(text, file=sys.stderr, flush=True)
+    with suppress(OSError):  # Nobody may listen any more: work goes on.
+        print(text, file=sys.stderr, flush=True)
 
 
 def plain(text: str) -> str:

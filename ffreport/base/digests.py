@@ -72,10 +72,17 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def revision(root: Path) -> str:
-    """The commit of the checkout, with ``+`` where it has changes; empty without git."""
-    try:
-        command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    """The commit of the checkout, with ``+`` where it has changes; empty without git, and where the
+    project merely lies inside of a repository of something else."""
+
+    def said(*words: str) -> str:
+        command = ["git", "-C", str(root), *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
+
+    try:
+        top = said("rev-parse", "--show-toplevel")
+        own = top and Path(top).resolve() == root.resolve() and said("ls-files", "pipeline.py")
+        return said("describe", "--always", "--dirty=+", "--abbrev=12") if own else ""
     except (OSError, subprocess.SubprocessError):
         return ""
 

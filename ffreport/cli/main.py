@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from ffcore.errors import ConfigError, FFError, of_system
-from ffreport.base.console import say, watch_signals
+from ffreport.base.console import make_streams_safe, say, watch_signals
 from ffreport.base.home import home
 from ffreport.cli import bench, clean, data, make, reports, runs, train
 from ffreport.cli.options import PROJECT
@@ -34,10 +34,11 @@ def main(project: Path) -> int:
     Args:
         project: folder of the notebooks, profiles and shipped tables.
     """
+    make_streams_safe()
     watch_signals()
     if folder := os.environ.get("FFCORE_DATA"):
         # Workers and kernels inherit it, and notebooks run in a folder of their own.
-        os.environ["FFCORE_DATA"] = str(Path(folder).resolve())
+        os.environ["FFCORE_DATA"] = os.path.abspath(os.path.expanduser(folder))
     try:
         PROJECT.set(project)
         code = app(standalone_mode=False)

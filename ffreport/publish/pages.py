@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -70,19 +71,31 @@ def to_html(notebook: Path, title: str, nav: Sequence[Link] = (), banner: str = 
     """
     import nbformat
     from nbconvert import HTMLExporter
+    from traitlets import default
     from traitlets.config import Config
 
     # Script and widget outputs want libraries from a network, and get random ids.
     kinds = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/plain"]
+
+    class OwnExporter(HTMLExporter):
+        """Takes templates from nbconvert itself; a user may have others of the same names."""
+
+        def get_prefix_root_dirs(self) -> list[str]:
+            return [str(_templates())]
+
+        @default("template_data_paths")
+        def _no_further(self) -> list[str]:
+            return []
+
     try:
-        exporter = HTMLExporter(
+        exporter = OwnExporter(
             config=Config({"NbConvertBase": {"display_data_priority": kinds}}),
             raw_template=_TEMPLATE,
             embed_images=True,
             exclude_input_prompt=True,
             exclude_output_prompt=True,
         )
-    except ValueError as error:  # its templates lie outside of site-packages
+    except (ValueError, OSError) as error:  # its templates lie outside of site-packages
         raise ReportError(
             f"nbconvert cannot start: {error}; reinstall it: "
             "pip install --force-reinstall nbconvert"
@@ -95,6 +108,20 @@ def to_html(notebook: Path, title: str, nav: Sequence[Link] = (), banner: str = 
                 about.setdefault("alt", "Output of the code above")
     body, _ = exporter.from_notebook_node(node, {"metadata": {"path": str(notebook.parent)}})
     return _page(title, f"<main>\n{body}\n</main>", nav, banner, _highlighting())
+
+
+def _templates() -> Path:
+    """The folder of ``nbconvert/templates`` that was installed with nbconvert.
+
+    Raises:
+        FileNotFoundError: it is gone.
+    """
+    installed = importlib.metadata.files("nbconvert") or []
+    mark = "nbconvert/templates/basic/index.html.j2"
+    for file in installed:
+        if file.as_posix().endswith(mark) and (place := Path(str(file.locate()))).is_file():
+            return place.parents[3]
+    raise FileNotFoundError(f"it lacks {mark}")
 
 
 def with_nav(page: str, title: str, nav: Sequence[Link]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,22 @@ def test_digest_ignores_order_of_keys_and_refuses_nan():
     assert digests.digest([1, 2]) != digests.digest([2, 1])
     with pytest.raises(ValueError, match="JSON compliant"):
         digests.digest(float("nan"))
+
+
+def test_a_revision_is_that_of_the_projects_own_checkout_alone(tmp_path):
+    outer, project = tmp_path, tmp_path / "project"
+    project.mkdir()
+    (project / "pipeline.py").touch()
+
+    def git(folder, *words):
+        subprocess.run(["git", "-C", folder, "-c", "user.name=a", "-c", "user.email=a@b", *words],
+                       check=True, capture_output=True)  # fmt: skip
+
+    assert digests.revision(project) == ""
+    for folder in (outer, project):
+        git(folder, "init")
+        git(folder, "add", "-A")
+        git(folder, "commit", "--allow-empty", "-m", "x")
+        assert bool(digests.revision(project)) == (folder == project)
+    (project / "pipeline.py").write_text("changed")
+    assert digests.revision(project).endswith("+")

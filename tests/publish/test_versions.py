@@ -361,3 +361,19 @@ def test_an_nbconvert_without_its_templates_is_one_error_that_says_so(tmp_path, 
     monkeypatch.setattr(nbconvert.HTMLExporter, "get_template_names", lacking)
     with pytest.raises(ReportError, match="nbconvert cannot start: No template .* reinstall it"):
         pages.to_html(tmp_path / "a.ipynb", "A", [], "")
+
+
+def test_a_template_of_the_users_own_does_not_change_a_page(tmp_path, monkeypatch):
+    notebook = tmp_path / "a.ipynb"
+    notebook.write_text(clean({"cells": [{"cell_type": "markdown", "metadata": {},
+                                          "source": "words"}], "metadata": {}}, {}))  # fmt: skip
+    page = pages.to_html(notebook, "A", [], "")
+    for name in ("lab", "base", "basic"):
+        folder = tmp_path / "jupyter/nbconvert/templates" / name
+        folder.mkdir(parents=True)
+        (folder / "conf.json").write_text('{"base_template": null}')
+        for file in ("index.html.j2", "base.html.j2"):
+            (folder / file).write_text("taken over")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
+    assert "words" in page and pages.to_html(notebook, "A", [], "") == page

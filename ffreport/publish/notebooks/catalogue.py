@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ffcore.errors import ReportError, unknown
 from ffcore.files import json_file
+from ffreport.base.console import plain, say
 
+NAME = re.compile(r"[a-z0-9_]+")
 TAG = re.compile(r"(figure|table):([a-z0-9_]+)")
 FINDING = "finding"
 
@@ -50,7 +53,8 @@ class NotebookInfo:
 
 
 def catalogue(folder: Path) -> list[NotebookInfo]:
-    """The notebooks of a folder in alphabetical order.
+    """The reports of a folder in alphabetical order: its notebooks, but for hidden ones, those
+    with a name that no report can have, and those without parameters, such as drafts and copies.
 
     Raises:
         ReportError: no such folder, a malformed notebook (names file and cell), or a figure or
@@ -58,7 +62,8 @@ def catalogue(folder: Path) -> list[NotebookInfo]:
     """
     if not folder.is_dir():
         raise ReportError(f"there is no folder of notebooks {folder}")
-    found = [describe(path) for path in sorted(folder.glob("*.ipynb"))]
+    paths = [p for p in sorted(folder.glob("*.ipynb")) if not p.name.startswith(".")]
+    found = [describe(path) for path in paths if not _stray(path)]
     owner: dict[str, str] = {}
     for info in found:
         for item in (*(f"figure {n}" for n in info.figures), *(f"table {n}" for n in info.tables)):
@@ -68,13 +73,26 @@ def catalogue(folder: Path) -> list[NotebookInfo]:
     return found
 
 
+@cache
+def _stray(path: Path) -> bool:
+    """Whether a notebook is no report; says so, once."""
+    if not NAME.fullmatch(path.stem):
+        why = "a report's name has lowercase letters, digits and _ only"
+    elif not any("parameters" in cell["metadata"]["tags"] for cell in read(path)["cells"]):
+        why = "a report has a cell tagged 'parameters'"
+    else:
+        return False
+    say(f"{plain(str(path))} is left out: {why}")
+    return True
+
+
 def describe(path: Path) -> NotebookInfo:
     """What one notebook declares.
 
     Raises:
         ReportError: the notebook is malformed; names file and cell.
     """
-    if not re.fullmatch(r"[a-z0-9_]+", path.stem):
+    if not NAME.fullmatch(path.stem):
         raise ReportError(f"{path}: name the notebook with lowercase letters, digits and _")
     document = read(path)
     cells = document["cells"]

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -139,8 +140,9 @@ def _rules(places: Mapping[Path, str]) -> list[Rule]:
         Path(sys.prefix): "<env>",
         Path(sysconfig.get_path("stdlib")): "<python>",
         Path(tempfile.gettempdir()): "<tmp>",
-        Path.home(): "~",
     }
+    with suppress(RuntimeError):  # In a container, a user may be none that the system knows.
+        known[Path.home()] = "~"
     paths: dict[str, str] = {}
     for path, place in {**known, **places}.items():
         for form in (path.absolute(), path.resolve()):

@@ -220,6 +220,8 @@ def _keeps_fonts() -> bool:
         base = os.environ.get(variable) or os.path.expanduser(usual)
         folder = own or os.path.join(base, "matplotlib")
         try:
+            if folder.startswith("~"):  # a user whom the system does not know
+                return False
             os.makedirs(folder, exist_ok=True)
         except OSError:
             return False

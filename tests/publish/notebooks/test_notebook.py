@@ -23,7 +23,7 @@ from ffcore.errors import ConfigError, FFError, ReportError
 from ffreport.publish.notebooks import catalogue
 from ffreport.publish.notebooks import notebook as notebooks
 from ffreport.publish.notebooks.cleaning import clean
-from ffreport.publish.notebooks.kernel import Run, _short_folder
+from ffreport.publish.notebooks.kernel import Run, _keeps_fonts, _short_folder
 from tests.support.documents import ROOT
 
 HERE = Path(__file__).parent / "cases"
@@ -144,6 +144,19 @@ def test_file_that_is_no_notebook_is_named(tmp_path):
         (tmp_path / "bad.ipynb").write_text(text)
         with pytest.raises(ReportError, match=f"bad.ipynb.*{message}"):
             notebooks.catalogue(tmp_path)
+
+
+def test_hidden_notebooks_drafts_and_copies_are_no_reports_and_named_once(tmp_path, capsys):
+    write(tmp_path, PARAMETERS, name="report")
+    write(tmp_path, ("code", "x = 1"), name="draft")
+    for stray in ("._report", ".#report", "Untitled", "report-Copy1"):
+        (tmp_path / f"{stray}.ipynb").write_bytes(b"\0 not json")
+    for _ in range(2):
+        assert [info.name for info in notebooks.catalogue(tmp_path)] == ["report"]
+    said = capsys.readouterr().err.splitlines()
+    assert [Path(line.partition(" is left out: ")[0]).stem for line in said] == [
+        "Untitled", "draft", "report-Copy1",
+    ]  # fmt: skip
 
 
 def test_one_name_in_two_notebooks_is_an_error(tmp_path):
@@ -355,6 +368,22 @@ def test_socket_path_stays_short_where_the_temporary_folder_is_deep(tmp_path, mo
     folder = _short_folder()
     folder.rmdir()
     assert len(str(folder / "k-ipc-5")) < 107
+
+
+def test_a_user_whom_the_system_does_not_know_has_no_home_and_gets_no_folder_of_that_name(
+    tmp_path, monkeypatch
+):
+    def unknown(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    for variable in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert not _keeps_fonts()
+    assert json.loads(clean({"cells": [], "metadata": {}}, {}))["cells"] == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_cleaning_leaves_embedded_data_and_words_alone(monkeypatch):
