@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,20 @@ FLOATS = (np.float64, np.float32)
 
 class ClassifierError(ConfigError, ValueError):
     """A parameter, or data, that ``FFClassifier`` cannot use; scikit-learn expects ValueErrors."""
+
+
+@contextmanager
+def _usual_types() -> Iterator[None]:
+    """PyTorch with its own default type and device, whatever the process has set."""
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if device.type != "cpu":
+            torch.set_default_device(device)
 
 
 class FFClassifier(base.ClassNamePrefixFeaturesOutMixin, base.ClassifierMixin,
@@ -86,6 +101,7 @@ class FFClassifier(base.ClassNamePrefixFeaturesOutMixin, base.ClassifierMixin,
         self.validation, self.precision = validation, precision
         self.random_state, self.device, self.progress = random_state, device, progress
 
+    @_usual_types()
     def fit(self, X: Any, y: Any) -> FFClassifier:
         """Train on X [N, D], finite numbers, and y [N], labels of two classes or more.
 
@@ -119,17 +135,20 @@ class FFClassifier(base.ClassNamePrefixFeaturesOutMixin, base.ClassifierMixin,
         self.experiment_ = experiment
         return self
 
+    @_usual_types()
     def predict(self, X: Any) -> Any:
         """The class [N] of the largest sum of P(positive) over the layers; the first of equals."""
         scores = self._scores(self._inputs(X))
         return self.classes_[scores.argmax(dim=1).numpy()]
 
+    @_usual_types()
     def predict_proba(self, X: Any) -> Any:
         """Each class's share of the sum over all classes of what ``predict`` compares: [N, C]
         float64, rows sum to 1. A ranking of the classes; nothing calibrates it."""
         scores = self._scores(self._inputs(X)) + np.finfo(float).tiny  # all zero: equal shares
         return (scores / scores.sum(dim=1, keepdim=True)).numpy()
 
+    @_usual_types()
     def transform(self, X: Any) -> Any:
         """Latents of X with its predicted label: the activations of all layers, one after the
         other, before inhibition and normalisation: [N, sum of widths] in the float type of X."""

@@ -370,6 +370,26 @@ def test_a_damaged_missing_or_foreign_file_is_refused(tmp_path, fitted):
         FFClassifier.load(path)
 
 
+@pytest.mark.parametrize("dtype, device", [(torch.float64, "cpu"), (torch.float32, "meta")])
+def test_settings_of_the_process_change_nothing_and_stay_as_they_are(dtype, device):
+    X, y = np.random.default_rng(0).random((60, 16)), np.arange(60) % 3
+
+    def answers():
+        model = FFClassifier(widths=(8,), epochs=1, batch_size=16, random_state=0).fit(X, y)
+        return model.predict_proba(X), model.transform(X), model.predict(X)
+
+    expected = answers()
+    torch.set_default_dtype(dtype)
+    torch.set_default_device(device)
+    try:
+        found = answers()
+        assert torch.get_default_dtype() == dtype and torch.empty(1).device.type == device
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert all(map(np.array_equal, found, expected))
+
+
 def test_a_pickled_classifier_predicts_the_same(fitted, unseen):
     again = pickle.loads(pickle.dumps(fitted))
     assert np.array_equal(again.predict_proba(unseen[0]), fitted.predict_proba(unseen[0]))
