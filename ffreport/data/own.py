@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from ffcore.errors import ConfigError, DataError
 from ffcore.files import parsed
+from ffreport.data.formats import refuse, shown
 from ffreport.data.own_arrays import Checked, check
 from ffreport.data.own_files import layout
-from ffreport.data.own_images import refuse, shown
 
 if TYPE_CHECKING:
     import numpy as np

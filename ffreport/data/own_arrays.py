@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ffcore.data import FIFTH, fifths
-from ffreport.data.own_images import refuse, shown
+from ffreport.data.formats import refuse, shown
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,20 +5,18 @@ Nothing is unpickled, and what a header claims is compared with its file before 
 
 from __future__ import annotations
 
-import gzip
 import io
-import struct
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
+from ffcore import files
 from ffcore.errors import DataError
-from ffreport.data.own_images import decode, find, refuse, shown, within_limit
+from ffreport.data.formats import Fault, idx_array, idx_dims, refuse, shown
+from ffreport.data.own_images import LIMIT, decode, find, within_limit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,8 +61,8 @@ def layout(path: Path) -> Layout:
         return Layout((path,), lambda: _read_npz(path))
     if not path.is_dir():
         raise DataError(f"there is no file or folder {shown(path)}")
-    if files := _idx_files(path):
-        return Layout(files, lambda: _read_idx(files))
+    if paths := _idx_files(path):
+        return Layout(paths, lambda: _read_idx(paths))
     tree = find(path)
     return Layout(tree.files, lambda: Found(*decode(tree)))
 
@@ -91,69 +89,18 @@ def _idx_files(folder: Path) -> tuple[Path, ...]:
     return tuple(place for place in found if place)
 
 
-def _read_idx(files: tuple[Path, ...]) -> Found:
-    dims = [_idx_dims(path, 1 if i % 2 else 3) for i, path in enumerate(files)]
-    within_limit(files[0].parent, sum(map(prod, dims)))
-    arrays = [_idx_array(path, d) for path, d in zip(files, dims, strict=True)]
+def _read_idx(paths: tuple[Path, ...]) -> Found:
+    arrays, need = [], 0
+    for number, path in enumerate(paths):
+        try:
+            blob = files.content(path, LIMIT)
+            dims = idx_dims(blob, 1 if number % 2 else 3)
+            need += prod(dims)
+            within_limit(path, need)
+            arrays.append(idx_array(blob, dims))
+        except (Fault, ValueError) as error:
+            refuse(path, error)
     return Found(tuple(arrays[::2]), tuple(arrays[1::2]))
-
-
-def _idx_dims(path: Path, rank: int) -> tuple[int, ...]:
-    """What an IDX file's header says, of which the file has room for as many bytes."""
-    start, due = 4 + 4 * rank, bytes([0, 0, 8, rank])
-    with _opened(path) as stream:
-        head = stream.read(start)
-        if head[:4] != due:
-            begins = head[:4].hex() or "with nothing"
-            refuse(path, f"is no such IDX file: it begins {begins}, not {due.hex()}")
-        if len(head) < start:
-            refuse(path, "is truncated in its header")
-        dims = struct.unpack(f">{rank}I", head[4:])
-        zipped, size = isinstance(stream, gzip.GzipFile), path.stat().st_size
-        room = RATIO * size if zipped else size - start
-        if prod(dims) > room or (not zipped and prod(dims) != room):
-            claimed = " x ".join(map(str, dims))
-            refuse(path, f"claims {claimed} bytes after its header, which is not what a file of "
-                         f"{size} bytes holds")  # fmt: skip
-    return dims
-
-
-def _idx_array(path: Path, dims: tuple[int, ...]) -> np.ndarray:
-    import numpy as np
-
-    array = np.empty(prod(dims), np.uint8)
-    with _opened(path) as stream:
-        stream.read(4 + 4 * len(dims))
-        filled = 0
-        while filled < len(array):
-            chunk = stream.read(min(2**20, len(array) - filled))
-            if not chunk:
-                refuse(path, f"is truncated: its header claims {len(array)} bytes, {filled} follow")
-            array[filled : filled + len(chunk)] = np.frombuffer(chunk, np.uint8)
-            filled += len(chunk)
-        if stream.read(1):
-            refuse(path, f"is too long: its header claims {len(array)} bytes, more follow")
-    if not len(array):
-        refuse(path, f"holds nothing: its header says {' x '.join(map(str, dims))}")
-    return array.reshape(dims)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """A file's content, unpacked where it is gzip; what is wrong with it names it."""
-    try:
-        with open(path, "rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            if not zipped:
-                yield raw
-                return
-            with gzip.GzipFile(fileobj=raw) as stream:
-                yield stream  # type: ignore[misc]
-    except EOFError:
-        refuse(path, "is a truncated gzip file")
-    except (OSError, zlib.error) as error:
-        refuse(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
 def _read_npz(path: Path) -> Found:

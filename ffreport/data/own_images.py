@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from ffcore.errors import DataError
+from ffreport.data.formats import refuse, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,17 +94,6 @@ def within_limit(path: Path, size: int) -> None:
         most = LIMIT
     if size > most:
         refuse(path, f"needs {size / 2**30:.1f} GiB; the limit is {most / 2**30:.2g} GiB")
-
-
-def shown(text: object) -> str:
-    """A name from a file system or a file as it may be printed: what is no visible character, such
-    as an escape sequence for the terminal, in its code."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
-
-
-def refuse(path: Path, what: str) -> NoReturn:
-    """Raise DataError: a path, and what is wrong with it."""
-    raise DataError(f"{shown(path)} {what}")
 
 
 def _folders(folder: Path) -> dict[str, Path]:

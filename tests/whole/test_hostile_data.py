@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -22,7 +21,7 @@ from PIL import Image
 
 from ffcore.errors import DataError, FFError
 from ffreport.data import download, formats, load, own, sources
-from tests.ffcore.test_data import cifar_batch, pickled, pin, sha256, small_files, tarred, zipped
+from tests.ffcore.test_data import pin, sha256, small_files, zipped
 from tests.rigs import bombs
 from tests.rigs.fuzzing import EXAMPLES, damaged, note_counts, told
 from tests.support.commands import ROOT
@@ -129,24 +128,7 @@ def test_a_damaged_published_file_is_the_published_one_or_one_clear_fault(tmp_pa
     with told("published data, gzip and IDX"):
         try:
             assert sources.content(file, tmp_path / "x.gz") == (raw, True)
-        except sources.Fault as fault:
-            raise FFError(str(fault)) from None
-
-
-@EXAMPLES
-@given(st.data())
-def test_a_damaged_archive_of_cifar_10_is_read_or_one_clear_fault(data):
-    source = replace(sources.SOURCES["cifar-10"], counts=(50, 10))
-    whole = pickled(cifar_batch(0))
-    batches = {name: whole for name in formats.CIFAR_BATCHES}
-    first = formats.CIFAR_BATCHES[0]
-    batches[first] = data.draw(damaged(whole[:300]) | st.just(whole[:300])) + whole[300:]
-    raw = tarred(batches, "w")
-    raw = data.draw(st.just(raw[:1024]) | damaged(raw[:1024])) + raw[1024:]
-    with told("published data, CIFAR-10's archive"):
-        try:
-            formats.parse_cifar(gzip.compress(raw, 1), source)
-        except sources.Fault as fault:
+        except formats.Fault as fault:
             raise FFError(str(fault)) from None
 
 
@@ -166,8 +148,8 @@ def test_bombs_are_refused_in_bounded_memory(tmp_path):
     size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     note(
         "hostile/bombs",
-        "Small files that claim or unpack to far more: counts of 2³², gzip and tar of a gigabyte, "
-        "npz headers, bzip2 and lzma members, pickles, images of 2³¹ pixels a side; each refused",
+        "Small files that claim or unpack to far more: counts of 2³², gzip of a gigabyte, "
+        "npz headers, bzip2 and lzma members, images of 2³¹ pixels a side; each refused",
         f"{len(found)} of {len(expected)} refused, {size / 1e6:.0f} MB of files, "
         f"{most / 1e6:.0f} MB of memory more at most, "
         f"{max(s for *_, s in found.values()):.1f} s the slowest",
@@ -255,21 +237,11 @@ class Liar(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def drip(self):
+    def silence(self):
         self.head(("Content-Length", str(len(self.body))))
-        self.slowly(lambda n: self.body[n : n + 1])
-
-    def lines(self):
-        self.send_response(200)
-        self.flush_headers()
-        self.slowly(lambda n: b"X")
-
-    def slowly(self, part):
-        for n in range(10_000):
-            if self.stop.wait(0.05):
-                return
-            self.wfile.write(part(n))
-            self.wfile.flush()
+        self.wfile.write(self.body[:9])
+        self.wfile.flush()
+        self.stop.wait(30)
 
     def endless(self):
         self.head()
@@ -324,7 +296,7 @@ def liar():
 
 
 @pytest.mark.parametrize(("lie", "said"), [
-    ("drip", "sends less than"), ("lines", "sends less than"), ("endless", "too long"),
+    ("silence", "does not answer in time"), ("endless", "too long"),
     ("longer", "broke off|cannot be used|too long"),
     ("negative", "truncated|no such|not the published"),
     ("loop", "cannot be used"), ("file", "cannot be used"), ("nowhere", "cannot be used"),
@@ -334,7 +306,7 @@ def liar():
 def test_a_server_that_lies_is_told_of_and_leaves_nothing(monkeypatch, tmp_path, liar, lie, said):
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(sources, "SYSTEM_FOLDERS", {})
-    monkeypatch.setattr(download, "SLOWEST", 0.4)
+    monkeypatch.setattr(download, "TIMEOUT", (10, 0.4))
     files = small_files(0)
     pin(monkeypatch, "mnist", [sha256(blob) for blob in files.values()])
     Liar.body = next(iter(zipped(files).values()))
