@@ -6,8 +6,11 @@ Nothing is unpickled, and what a header claims is compared with its file before 
 from __future__ import annotations
 
 import io
+import os
+import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -16,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from ffcore import files
 from ffcore.errors import DataError
 from ffreport.data.formats import Fault, idx_array, idx_dims, refuse, shown
-from ffreport.data.own_images import LIMIT, decode, find, within_limit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +29,17 @@ WHOLE = (("X", "y"), ("images", "labels"))
 TESTS = ("t10k", "test")
 HEADER = 2**16  # bytes; numpy reads none of an array's header that is longer than 10,000
 RATIO = 1032  # the most that a byte of a deflate stream can expand to
+LIMIT = 8 * 2**30  # bytes of all images and labels as they are stored
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+DECODERS = ("PNG", "JPEG", "BMP")
+GREY = ("1", "L", "LA")
+COLOUR = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+UNUSED = ("val", "valid", "validation")  # folders beside train and test
 FORMS = "the four IDX files under MNIST's names, an .npz file, or a folder of images for each class"
+
+
+# The images of each part, training and test or all in one, with their classes, in order.
+Parts = tuple[tuple[tuple[Path, str], ...], ...]
 
 
 @dataclass(frozen=True)
@@ -63,8 +75,9 @@ def layout(path: Path) -> Layout:
         raise DataError(f"there is no file or folder {shown(path)}")
     if paths := _idx_files(path):
         return Layout(paths, lambda: _read_idx(paths))
-    tree = find(path)
-    return Layout(tree.files, lambda: Found(*decode(tree)))
+    parts, notes = _tree(path)
+    files = tuple(file for part in parts for file, _ in part)
+    return Layout(files, lambda: _read_images(parts, notes))
 
 
 def _idx_files(folder: Path) -> tuple[Path, ...]:
@@ -93,10 +106,11 @@ def _read_idx(paths: tuple[Path, ...]) -> Found:
     arrays, need = [], 0
     for number, path in enumerate(paths):
         try:
+            _within_limit(path, path.stat().st_size)
             blob = files.content(path, LIMIT)
             dims = idx_dims(blob, 1 if number % 2 else 3)
             need += prod(dims)
-            within_limit(path, need)
+            _within_limit(path, need)
             arrays.append(idx_array(blob, dims))
         except (Fault, ValueError) as error:
             refuse(path, error)
@@ -119,7 +133,7 @@ def _read_npz(path: Path) -> Found:
                 there = ", ".join(map(shown, sorted(members)[:8])) or "nothing"
                 forms = "; ".join(", ".join(form) for form in (*SPLIT, *WHOLE))
                 refuse(path, f"holds {there}; it must hold {forms}")
-            within_limit(path, sum(_claimed(path, archive, members[k]) for k in keys))
+            _within_limit(path, sum(_claimed(path, archive, members[k]) for k in keys))
             arrays = []
             for key in keys:
                 with archive.open(members[key]) as stream:
@@ -162,3 +176,129 @@ def _claimed(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> i
         refuse(path, f"has {name} with a header that claims {kind} {list(dims)}, {size} bytes, "
                      f"which is not what its {packed} stored bytes hold")  # fmt: skip
     return size
+
+
+def _tree(folder: Path) -> tuple[Parts, tuple[str, ...]]:
+    """The images in ``<class>/``, or in ``train/<class>/`` and ``test/<class>/``, sorted; and what
+    is not used. Hidden entries are passed over.
+
+    Raises:
+        DataError: an empty folder, or one that holds what does not belong there; names it.
+    """
+    top = _folders(folder)
+    if not any(part in top and _holds_folders(top[part]) for part in ("train", "test")):
+        return (_images(top),), ()
+    for name in top.keys() - {"train", "test", *UNUSED}:
+        refuse(top[name], "lies beside train and test, and is neither; move it away")
+    for part in ("train", "test"):
+        if part not in top:
+            refuse(folder, f"has no folder {part}; add it, or let all classes lie directly in it")
+    notes = tuple(f"not used: {name}" for name in UNUSED if name in top)
+    return tuple(_images(_folders(top[part])) for part in ("train", "test")), notes
+
+
+def _folders(folder: Path) -> dict[str, Path]:
+    """Name → folder; anything else in there is refused."""
+    found = {}
+    for entry in _entries(folder):
+        if not entry.is_dir(follow_symlinks=False):
+            refuse(Path(entry.path), "is no folder of a class; images lie in one folder a class")
+        found[entry.name] = Path(entry.path)
+    if not found:
+        refuse(folder, "holds no folder of a class")
+    return found
+
+
+def _holds_folders(folder: Path) -> bool:
+    return any(entry.is_dir(follow_symlinks=False) for entry in _entries(folder))
+
+
+def _images(folders: dict[str, Path]) -> tuple[tuple[Path, str], ...]:
+    """The image files of some classes, each with its class."""
+    found = []
+    for label, folder in folders.items():
+        entries = _entries(folder)
+        if not entries:
+            refuse(folder, "holds no image")
+        for entry in entries:
+            if not entry.is_file():
+                refuse(Path(entry.path), "is no regular file; a class's folder holds images alone")
+            if not entry.name.lower().endswith(SUFFIXES):
+                refuse(Path(entry.path), f"is no image; legal are {', '.join(SUFFIXES)}")
+            found.append((Path(entry.path), label))
+    return tuple(found)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+
+
+def _read_images(parts: Parts, notes: Sequence[str]) -> Found:
+    """Images uint8 [N, h, w] where all are grey, else [N, 3, h, w]; their classes, str [N].
+
+    Raises:
+        DataError: an image that cannot be read whole, is of another size than the first, or has
+            more than 8 bits a channel; or more pixels in all than LIMIT. Names it.
+    """
+    import numpy as np
+
+    count, (first, _) = sum(map(len, parts)), parts[0][0]
+    size: tuple[int, int] | None = None
+    colour = clear = False
+    decoded: list[list[np.ndarray]] = []
+    for part in parts:
+        decoded.append([])
+        for file, _ in part:
+            with _image(file) as image:
+                if image.mode not in (*GREY, *COLOUR):
+                    refuse(file, f"has pixels of mode {image.mode}; save it with 8 bits a channel")
+                size = size or image.size
+                if image.size != size:
+                    words = [f"{width} x {height}" for width, height in (image.size, size)]
+                    refuse(file, f"is {words[0]} pixels, {shown(first)} is {words[1]}; all images "
+                                 "must be of one size")  # fmt: skip
+                colour |= image.mode in COLOUR
+                _within_limit(first.parent, (3 if colour else 1) * prod(size) * count)
+                clear |= image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
+                pixels = np.asarray(image.convert("RGB" if image.mode in COLOUR else "L"))
+            decoded[-1].append(np.atleast_3d(pixels).transpose(2, 0, 1))
+    shape = (3, *decoded[0][0].shape[1:])
+    images = tuple(
+        np.stack([np.broadcast_to(image, shape) if colour else image[0] for image in part])
+        for part in decoded
+    )
+    labels = [np.array([label for _, label in part]) for part in parts]
+    notes = (*notes, *(["transparency is dropped"] if clear else []))
+    return Found(images, tuple(labels), notes)
+
+
+@contextmanager
+def _image(file: Path) -> Iterator[Any]:
+    """An image of which nothing but the header is read yet."""
+    from PIL import Image, UnidentifiedImageError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(file, formats=DECODERS) as image:
+                yield image
+        except DataError:
+            raise
+        except UnidentifiedImageError:
+            refuse(file, "is no PNG, JPEG or BMP image")
+        except Exception as error:  # a hostile image can raise anything
+            refuse(file, f"cannot be read as an image: {shown(error):.200}")
+
+
+def _within_limit(path: Path, size: int) -> None:
+    """Raise DataError where images and labels of so many bytes are too many: beyond LIMIT, or a
+    third of the machine's memory, since they are checked and converted beside what is stored. A
+    small compressed file can claim as much."""
+    try:
+        most = min(LIMIT, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 3)
+    except (AttributeError, ValueError, OSError):  # not every system says
+        most = LIMIT
+    if size > most:
+        refuse(path, f"needs {size / 2**30:.1f} GiB; the limit is {most / 2**30:.2g} GiB")

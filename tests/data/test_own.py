@@ -22,7 +22,7 @@ from ffcore import data
 from ffcore.errors import ConfigError, DataError
 from ffreport.analysis import published
 from ffreport.analysis.published import as_published
-from ffreport.data import load, own, own_images, sources
+from ffreport.data import load, own, sources
 from ffreport.pipeline.training import planning
 from ffreport.study.study import read_profile
 
@@ -190,7 +190,7 @@ def test_pixels_of_any_type_become_bytes(tmp_path, kind):
 
 
 def test_floats_are_rounded_in_parts_as_in_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("ffreport.data.own_arrays.PART", 33)  # one image and a bit
+    monkeypatch.setattr("ffreport.data.own.PART", 33)  # one image and a bit
     values = np.random.default_rng(2).random((12, 4, 5))
     found = {**arrays(), "x_train": values, "x_test": values[:6]}
     got = loaded(npz(tmp_path, found)).train_images.numpy()
@@ -427,7 +427,7 @@ def test_an_archive_that_claims_more_than_it_can_hold_is_refused(tmp_path):
 
 
 def test_more_than_the_limit_is_refused_in_every_form(tmp_path, monkeypatch):
-    monkeypatch.setattr(own_images, "LIMIT", 200)
+    monkeypatch.setattr("ffreport.data.own_files.LIMIT", 200)
     found = arrays()
     for path in (npz(tmp_path, found), idx(tmp_path / "idx", found), tree(tmp_path / "t", found)):
         assert re.search(r"0\.0 GiB.*the limit is .* GiB", refused(path))
