@@ -1,4 +1,4 @@
-"""Files of data sets as numpy arrays: gzip and IDX, bundled tables, CIFAR-10's archive.
+"""Files of data sets as numpy arrays: gzip and IDX, npz, bundled tables, CIFAR-10's archive.
 
 A parser of a published set returns [train images, train labels, test images, test labels]: uint8
 [N, D] and int64 [N], labels from 0.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import pickle
 import struct
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Sequence
 from math import prod
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
     from ffreport.data.sources import File, Source
 
+LIMIT = 8 * 2**30  # bytes of all images and labels as they are stored
+HEADER = 2**16  # bytes; numpy reads none of an array's header that is longer than 10,000
+RATIO = 1032  # the most that a byte of a deflate stream can expand to
 CIFAR_BATCHES = (*(f"cifar-10-batches-py/data_batch_{i}" for i in range(1, 6)),
                  "cifar-10-batches-py/test_batch")  # fmt: skip
 
@@ -42,6 +47,18 @@ def shown(text: object) -> str:
 def refuse(path: Path, what: object) -> NoReturn:
     """Raise DataError: a path, and what is wrong with it."""
     raise DataError(f"{shown(path)} {what}")
+
+
+def within_limit(path: Path, size: int) -> None:
+    """Raise DataError where images and labels of so many bytes are too many: beyond LIMIT, or a
+    third of the machine's memory, since they are checked and converted beside what is stored. A
+    small compressed file can claim as much."""
+    try:
+        most = min(LIMIT, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 3)
+    except (AttributeError, ValueError, OSError):  # not every system says
+        most = LIMIT
+    if size > most:
+        refuse(path, f"needs {size / 2**30:.1f} GiB; the limit is {most / 2**30:.2g} GiB")
 
 
 def is_gzip(blob: bytes) -> bool:
@@ -102,6 +119,73 @@ def idx_array(blob: bytes, dims: tuple[int, ...]) -> np.ndarray:
         kind, follow = ("truncated", found) if found < size else ("too long", "more")
         raise Fault(f"is {kind}: its header claims {size} bytes, {follow} follow")
     return np.frombuffer(content, np.uint8, offset=start).reshape(dims)
+
+
+def read_npz(
+    path: Path, forms: Sequence[tuple[str, ...]]
+) -> tuple[tuple[np.ndarray, ...], list[str]]:
+    """The arrays of an npz file in the first of some forms, each of which is names of arrays, and
+    the names of the others. Nothing is unpickled, and what a header claims is compared with the
+    file before memory is taken.
+
+    Raises:
+        DataError: it holds none of the forms, or is not sound.
+    """
+    from numpy.lib import format as npy
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members: dict[str, zipfile.ZipInfo] = {}
+            for member in archive.infolist():
+                name = member.filename.removesuffix(".npy")
+                if name in members:
+                    refuse(path, f"holds {shown(name)} twice; save it again")
+                members[name] = member
+            keys = next((form for form in forms if members.keys() >= set(form)), None)
+            if keys is None:
+                there = ", ".join(map(shown, sorted(members)[:8])) or "nothing"
+                legal = "; ".join(", ".join(form) for form in forms)
+                refuse(path, f"holds {there}; it must hold {legal}")
+            within_limit(path, sum(_claimed(path, archive, members[k]) for k in keys))
+            arrays = []
+            for key in keys:
+                with archive.open(members[key]) as stream:
+                    arrays.append(npy.read_array(stream, allow_pickle=False))
+    except DataError:
+        raise
+    except Exception as error:  # a hostile file can raise anything
+        refuse(path, f"is no sound npz file: {shown(error):.200}")
+    return tuple(arrays), sorted(members.keys() - set(keys))
+
+
+def _claimed(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
+    """Bytes of an array by its header, which are those that its member has and can have."""
+    from numpy.lib import format as npy
+
+    name = shown(member.filename.removesuffix(".npy"))
+    headers: dict[tuple[int, int], Any] = {(1, 0): npy.read_array_header_1_0,
+                                           (2, 0): npy.read_array_header_2_0}  # fmt: skip
+    # The others expand without a bound, whatever the member says of its size.
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        refuse(path, f"has {name} compressed by another method than numpy's; save it with "
+                     "numpy.savez_compressed")  # fmt: skip
+    with archive.open(member) as packed_stream:
+        stream = io.BytesIO(packed_stream.read(HEADER))
+        version = npy.read_magic(stream)
+        if version not in headers:
+            refuse(path, f"has {name} of named fields; store a plain array")
+        dims, _, kind = headers[version](stream)
+        head = stream.tell()
+    if kind.hasobject:
+        refuse(path, f"has {name} of Python objects, which are not unpickled; store numbers, or "
+                     "labels as integers or fixed-length strings")  # fmt: skip
+    size = prod(dims) * kind.itemsize
+    packed = min(member.compress_size, path.stat().st_size)
+    sound = min(dims, default=0) >= 0 and kind.itemsize and size == member.file_size - head
+    if not sound or size > RATIO * packed:
+        refuse(path, f"has {name} with a header that claims {kind} {list(dims)}, {size} bytes, "
+                     f"which is not what its {packed} stored bytes hold")  # fmt: skip
+    return size
 
 
 def parse_table(name: str, table: bytes, source: Source) -> list[np.ndarray]:

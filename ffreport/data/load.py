@@ -95,6 +95,8 @@ def load(
 
     source = lookup(name)
     if source.content:
+        if progress and source.rule:
+            progress(f"{name}: {source.rule}")
         one, two, three, four = (torch.from_numpy(array) for array in own.load(name))
         return Dataset(name, one, two, three, four, source.classes, source.shape, source.content)
     if absent := _missing(name, path):

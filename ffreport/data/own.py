@@ -21,6 +21,7 @@ from ffcore.data import FIFTH, fifths
 from ffcore.errors import ConfigError, DataError
 from ffcore.files import parsed
 from ffreport.data.formats import refuse, shown
+from ffreport.data.images import CONTRAST
 from ffreport.data.own_files import Found, layout
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*@[0-9a-f]{8}")
 CLASSES = (2, 1000)  # fewest and most
 LEGAL = "[N, h, w], [N, h, w, c] or [N, c, h, w] with c of 1 or 3, and [N, d]"
 PART = 2**24  # numbers that are converted at a time
+LEVELS = (1, 3, 7, 15, 16)  # the largest integers of images of 1 to 4 bits, and of the digits
+DARK = 127  # a largest integer up to it may be white, or the light of a dark image
 STEM = 40  # letters of a stem at most
 KEPT = 2  # data sets that stay in memory
 
@@ -190,12 +193,12 @@ def _stem(place: Path) -> str:
 def _checked(place: Path, found: Found) -> tuple[Facts, Arrays]:
     """Arrays as they are stored, of training and test or of all in one, as training takes them.
 
-    Pixels: integers within 0..255, or floats within 0..1, which become 0..255. Labels: integers or
+    Pixels: integers or floats; 0 to what ``_white`` finds becomes 0..255. Labels: integers or
     strings, which become 0..C − 1 in sorted order. One part is split by FIFTH.
 
     Raises:
-        DataError: a shape, type or value beyond that, or a class without training or test images;
-            says which was found.
+        DataError: a shape, type or value beyond that, a class without training or test images, or
+            images that are all alike; says which was found.
     """
     import numpy as np
 
@@ -212,9 +215,10 @@ def _checked(place: Path, found: Found) -> tuple[Facts, Arrays]:
     if ("f" in images[0].dtype.kind) != ("f" in images[-1].dtype.kind):
         refuse(place, f"has training images of {images[0].dtype} and test images of "
                       f"{images[-1].dtype}; store both alike")  # fmt: skip
-    pixels = [_pixels(place, part) for part in planes]
-    if images[0].dtype.kind == "f":
-        rule.append("values 0 to 1 become 0 to 255, rounded")
+    white = _white(place, planes, found.bytes_of_light)
+    pixels = [_pixels(part, white) for part in planes]
+    if white != 255:
+        rule.append(f"values 0 to {white} become 0 to 255, rounded")
     if images[0].ndim == 2:
         rule.append("each row of numbers is an image of one line")
     numbers, classes = _numbered(place, labels, rule)
@@ -227,6 +231,7 @@ def _checked(place: Path, found: Found) -> tuple[Facts, Arrays]:
         if len(lacking):
             refuse(place, f"has no {kind} image of class {shown(classes[lacking[0]])}; each class "
                           "needs one of either kind, and five where there is no split")  # fmt: skip
+    _check_contrast(place, pixels[0], numbers[0])
     arrays = pixels[0], numbers[0], pixels[1], numbers[1]
     shape, counts = tuple(planes[0].shape[1:]), (len(numbers[0]), len(numbers[1]))
     digest = hashlib.sha256(json.dumps([counts, shape, len(classes)]).encode())
@@ -255,26 +260,69 @@ def _planes(place: Path, images: np.ndarray) -> np.ndarray:
     return images[:, 0] if images.shape[1] == 1 else images
 
 
-def _pixels(place: Path, images: np.ndarray) -> np.ndarray:
-    """uint8 [N, D], of its own memory."""
+def _white(place: Path, parts: Sequence[np.ndarray], known: bool) -> int:
+    """The stored value that is white: 1 of floats and booleans; of integers 255, or the largest of
+    all where it is one of LEVELS.
+
+    Args:
+        known: the format of the files says that 255 is white, so that images may be dark.
+
+    Raises:
+        DataError: another type or range, or one of which the white is not plain; says what to do.
+    """
     import numpy as np
 
-    if images.dtype.kind not in "iuf":
-        refuse(place, f"has images of {images.dtype}; legal are integers and floats")
+    kinds = {part.dtype.kind for part in parts}
+    if strange := [part.dtype for part in parts if part.dtype.kind not in "biuf"]:
+        refuse(place, f"has images of {strange[0]}; legal are integers and floats")
     with np.errstate(invalid="ignore"):
-        low, high = images.min(), images.max()
-    most = 1 if images.dtype.kind == "f" else 255
-    if not 0 <= low <= high <= most:  # nan, too
-        refuse(place, f"has pixels from {low} to {high}; legal are integers within 0..255, or "
-                      "floats within 0..1")  # fmt: skip
+        low = min(+part.min().item() for part in parts)
+        tops = [+part.max().item() for part in parts]
+    top = max(tops)
+    limit = 1 if "f" in kinds else 255
+    if not all(0 <= part.min() <= part.max() <= limit for part in parts):  # nan, too
+        refuse(place, f"has pixels from {low} to {top}; legal are integers within 0..255, or "
+                      "floats within 0..1: store (x - black) / (white - black) as floats, with the "
+                      "values that black and white have")  # fmt: skip
+    white = limit if limit == 1 or top > DARK or (known and top > max(LEVELS)) else int(top)
+    if white not in (0, limit, *LEVELS):
+        refuse(place, f"has integers from {low} to {top} as pixels, and what is white among them "
+                      f"is not plain; store floats, x / {top} where {top} is white, or x / 255 "
+                      "where 255 is")  # fmt: skip
+    if min(tops) <= white * max(LEVELS) / 255 and 4 * min(tops) < top:
+        refuse(place, f"has pixels up to {tops[0]} in its training images and up to {tops[-1]} in "
+                      "its test images; store both on one scale")  # fmt: skip
+    return white or 255
+
+
+def _pixels(images: np.ndarray, white: int) -> np.ndarray:
+    """uint8 [N, D], of its own memory, with ``white`` as 255."""
+    import numpy as np
+
     found = np.empty(images.shape, np.uint8)
     rows = max(1, PART // images[0].size)
     for start in range(0, len(images), rows):
         part = images[start : start + rows]
-        if most == 1:
-            part = np.rint(part.astype(np.float64) * 255)
+        if white != 255:
+            part = np.rint(part.astype(np.float64) * (255 / white))
         found[start : start + rows] = part
     return found.reshape(len(found), -1)
+
+
+def _check_contrast(place: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Raise DataError where nothing in the training images, uint8 [N, D], tells their classes."""
+    low, high = int(images.min()), int(images.max())
+    flat = images.shape[1] > 1 and (images.max(1) == images.min(1)).all()
+    if high - low < CONTRAST or flat:
+        each = ", each of one value alone" if flat else ""
+        refuse(place, f"has training images without contrast: their pixels are {low} to {high} of "
+                      f"0 to 255{each}; look at some, and at how they were saved")  # fmt: skip
+    classes: dict[bytes, set[int]] = {}
+    for image, label in zip(images, labels.tolist(), strict=True):
+        classes.setdefault(hashlib.blake2b(image.data).digest(), set()).add(label)
+    if all(len(of) > 1 for of in classes.values()):
+        refuse(place, "has training images that are the same in several classes, every one of "
+                      "them; look at some, and at how they were saved")  # fmt: skip
 
 
 def _numbered(
@@ -310,7 +358,7 @@ def _plain(place: Path, labels: np.ndarray) -> np.ndarray:
         refuse(place, f"has labels of shape {list(labels.shape)}; legal are [N] and [N, 1], a "
                       "class each and no table of zeros and ones")  # fmt: skip
     if labels.dtype.kind == "S":
-        return np.char.decode(labels, "utf-8", "backslashreplace")
+        labels = np.char.decode(labels, "utf-8", "backslashreplace")
     if labels.dtype.kind not in "biuU":
         refuse(place, f"has labels of {labels.dtype}; legal are integers and strings")
     if labels.dtype.kind != "U":
@@ -318,4 +366,4 @@ def _plain(place: Path, labels: np.ndarray) -> np.ndarray:
     points = np.ascontiguousarray(labels.astype(labels.dtype.newbyteorder("="))).view(np.uint32)
     if points.size and (points.max() > 0x10FFFF or ((points >= 0xD800) & (points < 0xE000)).any()):
         refuse(place, "has labels of text that is damaged: they hold numbers that are no character")
-    return labels
+    return np.array([unicodedata.normalize("NFC", label) for label in labels.tolist()])
