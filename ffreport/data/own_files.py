@@ -238,6 +238,8 @@ def _images(folders: dict[str, Path]) -> tuple[tuple[Path, str], ...]:
         if not entries:
             refuse(folder, "holds no image")
         for entry in entries:
+            if entry.is_dir():
+                refuse(Path(entry.path), f"is a folder where images of one class should be; {TREE}")
             if not entry.is_file():
                 refuse(Path(entry.path), "is no regular file; a class's folder holds images alone")
             if not entry.name.lower().endswith(images.SUFFIXES):

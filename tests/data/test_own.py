@@ -618,7 +618,7 @@ def link(folder: Path, target: str) -> None:
          r"00099.png cannot be read as an image: Image size \(40000 pixels\) exceeds limit"),
         (lambda f: (f / "train" / "b" / "notes.txt").touch(), r"notes.txt is no image; legal are"),
         (lambda f: (f / "notes.txt").touch(), "notes.txt is no folder of a class"),
-        (lambda f: (f / "train" / "b" / "deeper").mkdir(), "deeper is no regular file"),
+        (lambda f: (f / "train" / "b" / "deeper").mkdir(), "deeper is a folder where images"),
         (lambda f: os.mkfifo(one_more(f)), "00099.png is no regular file"),
         (lambda f: link(f, "gone"), "00099.png is no regular file"),
         (lambda f: link(f, "00099.png"), "00099.png cannot be read: Too many levels"),

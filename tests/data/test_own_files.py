@@ -157,6 +157,9 @@ def test_what_lacks_or_is_none_of_the_forms_names_what_is_there_and_what_is_expe
     (pair / "kmnist-test-imgs.npz").unlink()
     assert "but no test-imgs.npz" in refused(pair)
     assert "holds arr_0; it must hold x_train" in refused(pair / "kmnist-train-imgs.npz")
+    odd = renamed(tree(tmp_path / "odd", FOUND), {"train": "seg_train", "test": "seg_test"})
+    said = refused(odd)
+    assert "seg_test/a is a folder where images of one class should be" in said and EXPECTED in said
     (tmp_path / "table").mkdir()
     (tmp_path / "table" / "train.csv").touch()
     said = refused(tmp_path / "table")
@@ -172,13 +175,13 @@ def test_folders_of_classes_may_be_links(tmp_path):
         place.symlink_to(tmp_path / "elsewhere" / str(number))
     assert content(folder) == content(npz(tmp_path, FOUND))
     (folder / "train" / "again").symlink_to(folder)
-    assert "is no regular file" in refused(folder)
+    assert "is a folder where images of one class should be" in refused(folder)
     (folder / "train" / "again").unlink()
     (folder / "train" / "again").symlink_to(folder / "train" / "again")
     assert "Too many levels of symbolic links" in refused(folder)
     (tmp_path / "ring" / "in").mkdir(parents=True)
     (tmp_path / "ring" / "in" / "on").symlink_to(tmp_path / "ring")
-    assert "is no regular file" in refused(tmp_path / "ring")
+    assert "is a folder where images of one class should be" in refused(tmp_path / "ring")
 
 
 def test_names_are_the_same_in_composed_and_in_decomposed_characters(tmp_path):

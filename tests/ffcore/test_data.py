@@ -29,6 +29,7 @@ from ffcore import data
 from ffcore.errors import ConfigError, DataError
 from ffreport.data import load, sources
 from ffreport.data.formats import CIFAR_BATCHES
+from tests.support.commands import pipeline
 
 REAL = os.environ.get("FFCORE_DATA", "")
 NAMES = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte",
@@ -147,6 +148,18 @@ def test_root_is_the_argument_then_the_variable_then_data(monkeypatch: pytest.Mo
     assert load.root() == Path("/somewhere")
     monkeypatch.delenv("FFCORE_DATA")
     assert load.root() == Path("data")
+
+
+def test_the_variable_may_begin_with_the_home_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FFCORE_DATA", "~/sets")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load.root() == tmp_path / "sets" and load.root("~") == tmp_path
+    said = pipeline("data", "fetch", "mnist", "--dry-run")
+    assert f"get it into {tmp_path / 'sets' / 'mnist'}" in said
+    monkeypatch.setenv("FFCORE_DATA", "~nobody-of-this-name/sets")
+    assert "home folder that this machine does not have" in pipeline("data", "check", code=1)
 
 
 CALLS = [load.load, load.check, load.fetch, load.fingerprint]

@@ -178,7 +178,7 @@ def test_pipes_devices_and_links_in_a_tree_of_images_are_named(tmp_path):
         own.identify(tmp_path)
     strange.unlink()
     (tmp_path / "c").symlink_to("/")
-    with pytest.raises(DataError, match="is no regular file"):
+    with pytest.raises(DataError, match="is a folder where images of one"):
         own.identify(tmp_path)
     os.mkfifo(tmp_path / "x.npz")
     with pytest.raises(DataError, match="there is no file or folder"):
