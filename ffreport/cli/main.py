@@ -36,10 +36,12 @@ def main(project: Path) -> int:
     """
     make_streams_safe()
     watch_signals()
-    if folder := os.environ.get("FFCORE_DATA"):
-        # Workers and kernels inherit it, and notebooks run in a folder of their own.
-        os.environ["FFCORE_DATA"] = os.path.abspath(os.path.expanduser(folder))
     try:
+        if folder := os.environ.get("FFCORE_DATA"):
+            from ffreport.data.own import at_home
+
+            # Workers and kernels inherit it, and notebooks run in a folder of their own.
+            os.environ["FFCORE_DATA"] = str(at_home(folder).resolve())
         PROJECT.set(project)
         code = app(standalone_mode=False)
         code = code if isinstance(code, int) else 0

@@ -5,23 +5,19 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from queue import Empty, SimpleQueue
-from threading import Event, Thread
 from uuid import uuid4
 
 from ffcore import files
 from ffcore.errors import DataError
-from ffreport.data.own_images import shown
-from ffreport.data.sources import Fault, File, content, folder, locate, lookup, remedy
+from ffreport.data.formats import Fault, shown
+from ffreport.data.sources import File, content, folder, locate, lookup, remedy
 
 Progress = Callable[[str], None]
 TIMEOUT = (10, 30)  # seconds to connect, seconds of silence
 CHUNK = 2**16  # bytes that are received at a time
-SLOWEST = 60.0  # seconds for each of them
-WAITING = 64  # chunks that may wait for the disk
 ARCHIVE_LIMIT = 2**30  # bytes of a .zip that a mirror may send
 
 
@@ -86,9 +82,7 @@ def _take_files(
     for file in wanted:
         url = f"{mirror.rstrip('/')}/{file.name}"
         try:
-            with _Part(target / file.name, file.limit, say) as part:
-                _download(url, part)
-                _place(file, part, target)
+            _place(file, _answer(url, say), target)
             left.remove(file)
         except Unreachable as fault:
             failures.append(f"{mirror} {fault}")
@@ -103,17 +97,17 @@ def _take_archive(
 ) -> list[File]:
     """Fetch the files out of a mirror's zip archive; returns those that are still wanted."""
     left = list(wanted)
+    name = PurePosixPath(url).name
     try:
-        with _Part(target / PurePosixPath(url).name, ARCHIVE_LIMIT, say) as archive:
-            _download(url, archive)
-            with zipfile.ZipFile(archive.path) as members:
-                places = {PurePosixPath(n).name: n for n in members.namelist()}
-                for file in wanted:
-                    part = _Part(target / file.name, file.limit, say)
-                    with part, members.open(places[file.name]) as member:
-                        part.write(member.read(file.limit + 1))
-                        _place(file, part, target)
-                    left.remove(file)
+        with (
+            _received(_answer(url, say), target / name, ARCHIVE_LIMIT) as archive,
+            zipfile.ZipFile(archive) as members,
+        ):
+            places = {PurePosixPath(n).name: n for n in members.namelist()}
+            for file in wanted:
+                with members.open(places[file.name]) as member:
+                    _place(file, [member.read(file.limit + 1)], target)
+                left.remove(file)
     except KeyError as error:
         failures.append(f"{url} has no {error}")
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
@@ -123,98 +117,69 @@ def _take_archive(
     return left
 
 
-def _place(file: File, part: _Part, target: Path) -> None:
-    part.close()
-    content(file, part.path, published=True)
-    os.replace(part.path, target / file.name)
+def _place(file: File, chunks: Iterable[bytes], target: Path) -> None:
+    """Write a file, which gets its name once it is verified."""
+    with _received(chunks, target / file.name, file.limit) as part:
+        content(file, part, published=True)
+        os.replace(part, target / file.name)
 
 
-class _Part:
-    """A temporary file beside its target which limits and reports what is written to it."""
+@contextmanager
+def _received(chunks: Iterable[bytes], target: Path, limit: int) -> Iterator[Path]:
+    """A temporary file beside ``target`` with these bytes; it goes when the block ends.
 
-    def __init__(self, target: Path, limit: int, say: Progress):
-        # Two threads may fetch the same file.
-        self.path = files.temporary(target.with_name(f"{target.name}.{uuid4().hex}"))
-        self.total = 0  # bytes that the server announces
-        self._name, self._limit, self.say = target.name, limit, say
-        self._written = self._reported = 0
-        self._stream = open(self.path, "xb")
-
-    def __enter__(self) -> _Part:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-        self.path.unlink(missing_ok=True)
-
-    def write(self, chunk: bytes) -> None:
-        self._written += len(chunk)
-        if self._written > self._limit:
-            raise Fault(f"is too long: more than {self._limit} bytes")
-        self._stream.write(chunk)
-        if self._written - self._reported >= max(self.total // 10, 2**20):
-            self._reported = self._written
-            of = f" of {self.total / 1e6:.1f}" if self.total else ""
-            self.say(f"{self._name} {self._written / 1e6:.1f}{of} MB")
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-def _download(url: str, part: _Part) -> None:
-    """Write what a URL answers into a file, in the time that SLOWEST allows each CHUNK."""
-    part.say(f"downloading {url}")
-    chunks: SimpleQueue[bytes | Exception] = SimpleQueue()
-    given_up = Event()
-    # Silence ends by itself, but a byte now and then would keep a read waiting for weeks. A thread
-    # that is given up ends with its connection, or with this process.
-    Thread(target=_receive, args=(url, part, chunks, given_up), daemon=True).start()
+    Raises:
+        Fault: there are more than ``limit``.
+    """
+    # Two threads may fetch the same file.
+    part = files.temporary(target.with_name(f"{target.name}.{uuid4().hex}"))
     try:
-        while True:
-            try:
-                found = chunks.get(timeout=SLOWEST)
-            except Empty:
-                raise Unreachable(f"sends less than {CHUNK} bytes in {SLOWEST:g} s") from None
-            if isinstance(found, Exception):
-                raise found
-            if not found:
-                return
-            part.write(found)
+        with open(part, "xb") as stream:
+            for chunk in chunks:
+                if stream.tell() + len(chunk) > limit:
+                    raise Fault(f"is too long: more than {limit} bytes")
+                stream.write(chunk)
+        yield part
     finally:
-        given_up.set()
+        part.unlink(missing_ok=True)
 
 
-def _receive(
-    url: str, part: _Part, chunks: SimpleQueue[bytes | Exception], given_up: Event
-) -> None:
-    """Put the bytes of an answer into a queue, then an empty chunk, or what went wrong."""
+def _answer(url: str, say: Progress) -> Iterator[bytes]:
+    """What a URL answers, told as it comes.
+
+    Raises:
+        Unreachable: the server cannot be reached, or is silent for TIMEOUT.
+        Fault: it answers anything but a whole file.
+    """
     import requests
     from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+    say(f"downloading {url}")
+    received = told = 0
     # What a server compresses once more would not be the published bytes, and nothing expands it.
     plain = {"Accept-Encoding": "identity"}
     try:
         with requests.get(url, headers=plain, stream=True, timeout=TIMEOUT) as response:
             response.raise_for_status()
             announced = response.headers.get("Content-Length", "")
-            part.total = int(announced) if announced.isdecimal() and len(announced) < 16 else 0
+            total = int(announced) if announced.isdecimal() and len(announced) < 16 else 0
             for chunk in response.raw.stream(CHUNK, decode_content=False):
-                if given_up.is_set():
-                    return
-                chunks.put(chunk)
-                while chunks.qsize() > WAITING and not given_up.wait(0.01):
-                    pass
-        chunks.put(b"")
+                yield chunk
+                received += len(chunk)
+                if received - told >= max(total // 10, 2**20):
+                    told = received
+                    of = f" of {total / 1e6:.1f}" if total else ""
+                    say(f"{PurePosixPath(url).name} {received / 1e6:.1f}{of} MB")
     except requests.HTTPError as error:
         code = "an error" if error.response is None else error.response.status_code
-        chunks.put(Fault(f"answers HTTP {code}"))
+        raise Fault(f"answers HTTP {code}") from None
     except requests.exceptions.SSLError:
-        chunks.put(Unreachable("has no valid certificate"))
+        raise Unreachable("has no valid certificate") from None
     except (requests.Timeout, ReadTimeoutError):
-        chunks.put(Unreachable("does not answer in time"))
+        raise Unreachable("does not answer in time") from None
     except requests.ConnectionError:
-        chunks.put(Unreachable("cannot be reached"))
+        raise Unreachable("cannot be reached") from None
     except HTTPError:
-        chunks.put(Fault("broke off before the end"))
+        raise Fault("broke off before the end") from None
     except Exception as error:  # the server's words, or a redirection to no address at all
-        chunks.put(Fault(f"cannot be used: {shown(str(error)[:200])}"))
+        raise Fault(f"cannot be used: {shown(str(error)[:200])}") from None

@@ -15,8 +15,8 @@ from ffcore.data import Dataset
 from ffcore.errors import DataError
 from ffreport.data import own
 from ffreport.data.download import Progress, fetch
-from ffreport.data.formats import parse_cifar, parse_idx, parse_table
-from ffreport.data.sources import SOURCES, Fault, content, folder, locate, lookup, remedy, root
+from ffreport.data.formats import Fault, parse_cifar, parse_idx, parse_table
+from ffreport.data.sources import SOURCES, content, folder, locate, lookup, remedy, root
 
 __all__ = ["NAMES", "Status", "check", "fetch", "fingerprint", "load", "root"]
 
@@ -95,6 +95,8 @@ def load(
 
     source = lookup(name)
     if source.content:
+        if progress and source.rule:
+            progress(f"{name}: {source.rule}")
         one, two, three, four = (torch.from_numpy(array) for array in own.load(name))
         return Dataset(name, one, two, three, four, source.classes, source.shape, source.content)
     if absent := _missing(name, path):
@@ -104,16 +106,12 @@ def load(
     contents, mark = _read(name, path)
     if mark != fingerprint(name) and progress:
         progress(f"{name}: raw files, whose structure was verified but which have no checksum")
-    try:
-        if source.package:
-            arrays = parse_table(name, contents[0], source)
-        elif name == "cifar-10":
-            arrays = parse_cifar(contents[0], source)
-        else:
-            arrays = parse_idx(name, contents, source)
-    except Fault as fault:
-        place = locate(name, path)[source.files[0]]
-        raise DataError(f"{name}: {place} {fault}; {remedy(name)}") from None
+    if source.package:
+        arrays = parse_table(name, contents[0], source)
+    elif name == "cifar-10":
+        arrays = parse_cifar(contents[0])
+    else:
+        arrays = parse_idx(name, contents, source.files)
     images, labels, test_images, test_labels = (torch.from_numpy(array) for array in arrays)
     return Dataset(
         name, images, labels, test_images, test_labels, source.classes, source.shape, mark

@@ -5,12 +5,8 @@ MD5s are torchvision's, EMNIST's those of deeplearning4j; the SHA-256s are of un
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import os
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,12 +16,9 @@ from pathlib import Path
 from ffcore.data import FIFTH
 from ffcore.errors import unknown
 from ffreport.data import own as own_data
+from ffreport.data.formats import Fault, expand, idx_dims, is_gzip
 
 SYSTEM_FOLDERS = {"fashion-mnist": (Path("/usr/share/datasets/fashion-mnist"),)}
-
-
-class Fault(Exception):
-    """What is wrong with a file or a mirror, as the end of a sentence that begins with its name."""
 
 
 @dataclass(frozen=True)
@@ -223,8 +216,8 @@ def content(file: File, place: Path, published: bool = False) -> tuple[bytes, bo
             blob = stream.read(file.limit + 1)
     except OSError as error:
         raise Fault(f"cannot be read: {error.strerror}") from None
-    zipped = blob[:2] == b"\x1f\x8b"
-    unpacked = _expand(blob, file.size) if zipped and not file.name.endswith(".tar.gz") else blob
+    zipped = is_gzip(blob)
+    unpacked = blob if file.name.endswith(".tar.gz") else expand(blob, file.size)
     if file.dims:
         _check_idx(file, unpacked)
     if len(unpacked) != file.size:
@@ -234,7 +227,7 @@ def content(file: File, place: Path, published: bool = False) -> tuple[bytes, bo
     if published and not zipped:
         raise Fault("is not the published file: it is not compressed")
     method, _, due = file.checksum.partition(":")
-    if method == "md5" and not (zipped or published):
+    if method == "md5" and file.dims and not (zipped or published):
         return unpacked, False
     digest = hashlib.new(method, usedforsecurity=False)
     digest.update(blob if method == "md5" else unpacked)
@@ -246,29 +239,12 @@ def content(file: File, place: Path, published: bool = False) -> tuple[bytes, bo
     return unpacked, True
 
 
-def _expand(blob: bytes, size: int) -> bytes:
-    unpacked = bytearray()
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(blob)) as stream:
-            while chunk := stream.read1(size + 1 - len(unpacked)):
-                unpacked += chunk
-    except EOFError:
-        pass  # cut off: the caller's check of the size says by how much
-    except (OSError, zlib.error) as error:
-        raise Fault(f"is a damaged gzip file: {error}") from None
-    return bytes(unpacked)
-
-
 def _check_idx(file: File, unpacked: bytes) -> None:
-    """The header names the file's dimensions and, in a file of labels, no label is a stranger."""
-    magic, start = bytes([0, 0, 8, len(file.dims)]), 4 + 4 * len(file.dims)
-    if len(unpacked) >= start:
-        if unpacked[:4] != magic:
-            raise Fault(f"is no such IDX file: it begins {unpacked[:4].hex()}, not {magic.hex()}")
-        dims = struct.unpack(f">{len(file.dims)}I", unpacked[4:start])
-        if dims != file.dims:
-            claimed, due = (" x ".join(map(str, d)) for d in (dims, file.dims))
-            raise Fault(f"is another data set's: its header says {claimed}, not {due}")
+    """Raise Fault where the header has other dimensions, or a label of labels is a stranger."""
+    start = 4 + 4 * len(file.dims)
+    if len(unpacked) >= start and (dims := idx_dims(unpacked, len(file.dims))) != file.dims:
+        claimed, due = (" x ".join(map(str, d)) for d in (dims, file.dims))
+        raise Fault(f"is another data set's: its header says {claimed}, not {due}")
     if file.labels and (strange := set(unpacked[start:]) - set(file.labels)):
         first, last = file.labels[0], file.labels[-1]
         raise Fault(f"is another data set's: it has the label {min(strange)}, not {first}..{last}")

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from ffcore import data
 from ffcore.errors import ConfigError, DataError
 from ffreport.analysis import published
 from ffreport.analysis.published import as_published
-from ffreport.data import load, own, own_images, sources
+from ffreport.data import load, own, sources
 from ffreport.pipeline.training import planning
 from ffreport.study.study import read_profile
 
@@ -143,7 +144,7 @@ def test_what_reading_changes_or_leaves_out_is_said(tmp_path):
 
 def test_without_a_split_every_fifth_image_of_a_class_is_a_test_image(tmp_path):
     labels = np.random.default_rng(1).permutation(np.repeat([7, 30, -2], 11))
-    images = np.arange(33, dtype=np.uint8)[:, None, None]
+    images = np.arange(0, 231, 7, dtype=np.uint8)[:, None, None]
     seen: dict[int, int] = {}
     test = []
     for number, label in enumerate(labels.tolist()):
@@ -152,8 +153,8 @@ def test_without_a_split_every_fifth_image_of_a_class_is_a_test_image(tmp_path):
             test.append(number)
     for keys in (("X", "y"), ("images", "labels")):
         found = loaded(npz(tmp_path, dict(zip(keys, (images, labels), strict=True))))
-        assert found.test_images[:, 0].tolist() == test
-        assert found.train_images[:, 0].tolist() == [i for i in range(33) if i not in test]
+        assert found.test_images[:, 0].tolist() == [7 * i for i in test]
+        assert found.train_images[:, 0].tolist() == [7 * i for i in range(33) if i not in test]
         order = {-2: 0, 7: 1, 30: 2}
         assert found.test_labels.tolist() == [order[labels[i]] for i in test]
     assert "every fifth image" in own.facts(found.name).rule
@@ -162,7 +163,7 @@ def test_without_a_split_every_fifth_image_of_a_class_is_a_test_image(tmp_path):
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(images[number]).save(place)
     found = loaded(tmp_path / "tree")
-    assert sorted(found.test_images[:, 0].tolist()) == sorted(test)
+    assert sorted(found.test_images[:, 0].tolist()) == sorted(7 * i for i in test)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_pixels_of_any_type_become_bytes(tmp_path, kind):
 
 
 def test_floats_are_rounded_in_parts_as_in_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("ffreport.data.own_arrays.PART", 33)  # one image and a bit
+    monkeypatch.setattr("ffreport.data.own.PART", 33)  # one image and a bit
     values = np.random.default_rng(2).random((12, 4, 5))
     found = {**arrays(), "x_train": values, "x_test": values[:6]}
     got = loaded(npz(tmp_path, found)).train_images.numpy()
@@ -225,12 +226,121 @@ def test_images_are_rgb_where_one_is_and_hidden_files_are_passed_over(tmp_path):
     grey = mine.train_images[1].reshape(3, 4, 5).numpy()
     assert (grey == found["x_train"][3]).all()
     Image.fromarray(colour).convert("RGBA").save(folder / "test" / "a" / "00000.png")
-    assert "transparency is dropped" in rule_of(folder)
+    assert rule_of(folder).startswith("labels")  # opaque as it is
     # A link to a file is that file; the folder's own name may be a link.
     (folder / "train" / "a" / "00000.png").rename(tmp_path / "kept.png")
     (folder / "train" / "a" / "00000.png").symlink_to(tmp_path / "kept.png")
     (tmp_path / "link").symlink_to(folder)
     assert own.identify(tmp_path / "link").startswith("link@")
+
+
+# Scales
+
+
+def scaled(white: int, kind: str = "uint8", part: str = "xy") -> Arrays:
+    """Images whose values reach from 0 to ``white``, in training and test alike."""
+    draw = np.random.default_rng(1)
+    found = arrays(20, 10, 2)
+    for key in ("x_train", "x_test"):
+        found[key] = draw.integers(0, white + 1, found[key].shape).astype(kind)
+        found[key].flat[:2] = 0, white
+    return found
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8", "int64", "uint16", ">i4"])
+@pytest.mark.parametrize("white", [1, 3, 7, 15, 16])
+def test_integers_of_a_plain_scale_are_as_the_same_images_in_floats(tmp_path, white, kind):
+    integers = scaled(white, kind)
+    floats = {k: v / white if k[0] == "x" else v for k, v in integers.items()}
+    name = own.identify(npz(tmp_path, integers))
+    assert name == own.identify(npz(tmp_path, floats))
+    said = f"values 0 to {white} become 0 to 255, rounded"
+    assert own.facts(own.identify(npz(tmp_path, integers))).rule == said
+    assert said in load.check(name).detail and int(load.load(name).train_images.max()) == 255
+    told: list[str] = []
+    load.load(name, progress=told.append)  # as a command that trains does
+    assert told == [f"{name}: {said}"]
+
+
+def test_booleans_are_black_and_white(tmp_path):
+    found = scaled(1)
+    true = {k: v.astype(bool) if k[0] == "x" else v for k, v in found.items()}
+    assert own.identify(npz(tmp_path, true)) == own.identify(npz(tmp_path, found))
+    assert own.identify(idx(tmp_path / "idx" / "letters", found)) == own.identify(
+        npz(tmp_path, found)
+    )
+
+
+@pytest.mark.parametrize("white", [2, 4, 9, 10, 12, 17, 31, 63, 64, 100, 127])
+def test_integers_whose_white_is_not_plain_are_refused_with_the_choices(tmp_path, white):
+    said = refused(npz(tmp_path, scaled(white)))
+    assert f"integers from 0 to {white} as pixels" in said
+    assert f"store floats, x / {white} where {white} is white, or x / 255 where 255 is" in said
+
+
+@pytest.mark.parametrize("white", [128, 200, 254, 255])
+def test_integers_of_more_than_half_a_byte_are_bytes(tmp_path, white):
+    assert own.facts(own.identify(npz(tmp_path, scaled(white)))).rule == ""
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 65535), (0, 4095), (-128, 127), (-1, 1), (0.0, 255.0), (-1.0, 1.0),
+                      (-0.42, 2.8), (0.0, 16.0)])  # fmt: skip
+def test_other_scales_are_refused_with_what_to_store(tmp_path, low, high):
+    found = arrays()
+    for key in ("x_train", "x_test"):
+        found[key] = np.where(found[key] < 128, low, high)
+    said = refused(npz(tmp_path, found))
+    assert f"has pixels from {low} to {high}; legal are" in said
+    assert "store (x - black) / (white - black) as floats" in said
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("white", [0, 1, 16])
+def test_parts_of_two_scales_are_refused(tmp_path, part, white):
+    found = scaled(255)
+    found[f"x_{part}"] = scaled(white)[f"x_{part}"] if white else found[f"x_{part}"] * 0
+    ends = (white, 255) if part == "train" else (255, white)
+    said = "up to {} in its training images and up to {} in its test images; store both on one"
+    assert said.format(*ends) in refused(npz(tmp_path, found))
+    floats = {k: v / 255 if k[0] == "x" else v for k, v in found.items()}
+    assert "store both on one scale" in refused(npz(tmp_path, floats))
+
+
+def test_an_image_file_may_be_dark_and_a_mask_is_black_and_white(tmp_path):
+    assert rule_of(tree(tmp_path / "dark", scaled(90))).startswith("labels a to b")
+    assert "values 0 to 1 become 0 to 255" in rule_of(tree(tmp_path / "mask", scaled(1)))
+
+
+# Images that are all alike
+
+
+@pytest.mark.parametrize("values", [(0, 0), (255, 255), (128, 140), (0, 0.0), (0.5, 0.55)])
+def test_images_without_contrast_are_refused(tmp_path, values):
+    found = arrays()
+    for key in ("x_train", "x_test"):
+        found[key] = np.where(found[key] < 128, *values)
+        found[key] = found[key].astype(type(values[1]))
+    assert "has training images without contrast" in refused(npz(tmp_path, found))
+
+
+def test_images_each_of_one_value_are_refused_but_single_pixels_are_images(tmp_path):
+    found = arrays()
+    blank = {k: v[:, :1, :1].repeat(4, 1) if k[0] == "x" else v for k, v in found.items()}
+    assert "each of one value alone" in refused(npz(tmp_path, blank))
+    single = {k: v[:, :1, :1] if k[0] == "x" else v for k, v in found.items()}
+    assert loaded(npz(tmp_path, single)).shape == (1, 1)
+
+
+def test_images_that_are_the_same_in_every_class_are_refused(tmp_path):
+    found = arrays()
+    once = {**found, "x_train": found["x_train"][:1].repeat(12, 0)}
+    assert "that are the same in several classes" in refused(npz(tmp_path, once))
+    # Each class has the same two images.
+    pair = {**found, "x_train": found["x_train"][np.arange(12) // 3 % 2]}
+    assert "that are the same in several classes" in refused(npz(tmp_path, pair))
+    pair["x_train"][0, 0, 0] ^= 1
+    assert own.identify(npz(tmp_path, pair))
 
 
 # What it is called
@@ -342,12 +452,13 @@ def test_check_tells_how_a_data_set_is_understood(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"x_train": np.full((12, 4, 5), 256)}, "pixels from 256 to 256; legal are integers with"),
-        ({"x_train": np.full((12, 4, 5), -1)}, "pixels from -1 to -1"),
+        ({"x_train": np.full((12, 4, 5), 256)}, "pixels from 2 to 256; legal are integers within"),
+        ({"x_train": np.full((12, 4, 5), -1)}, "pixels from -1 to 249"),
         ({"x_train": np.full((12, 4, 5), np.nan), "x_test": np.zeros((6, 4, 5))}, "from nan"),
-        ({"x_train": np.full((12, 4, 5), 1.5), "x_test": np.zeros((6, 4, 5))}, "from 1.5 to 1.5"),
+        ({"x_train": np.full((12, 4, 5), 1.5), "x_test": np.zeros((6, 4, 5))}, "0.0 to 1.5; legal"),
         ({"x_train": np.zeros((12, 4, 5))}, "images of float64 and test images of uint8"),
-        ({"x_train": np.zeros((12, 4, 5), bool)}, "images of bool; legal are integers and floats"),
+        ({"x_train": np.ones((12, 4, 5), bool)}, "up to 1 in its training images and up to 249"),
+        ({"x_train": np.full((12, 4, 5), "a")}, "images of <U1; legal are integers and floats"),
         ({"x_train": np.zeros((12, 4, 5), complex), "x_test": np.zeros((6, 4, 5), complex)},
          "images of complex128"),
         ({"x_train": np.zeros((12, 4, 6), np.uint8)}, r"of shape \[4, 6\] and \[4, 5\]"),
@@ -427,7 +538,7 @@ def test_an_archive_that_claims_more_than_it_can_hold_is_refused(tmp_path):
 
 
 def test_more_than_the_limit_is_refused_in_every_form(tmp_path, monkeypatch):
-    monkeypatch.setattr(own_images, "LIMIT", 200)
+    monkeypatch.setattr("ffreport.data.formats.LIMIT", 200)
     found = arrays()
     for path in (npz(tmp_path, found), idx(tmp_path / "idx", found), tree(tmp_path / "t", found)):
         assert re.search(r"0\.0 GiB.*the limit is .* GiB", refused(path))
@@ -441,7 +552,7 @@ def test_a_file_that_is_no_npz_is_refused_and_not_unpickled(tmp_path, content, m
     (tmp_path / "letters.npz").write_bytes(content)
     assert message in refused(tmp_path / "letters.npz")
     (tmp_path / "letters.pkl").write_bytes(content)
-    assert "is no data set; it must be the four IDX files" in refused(tmp_path / "letters.pkl")
+    assert "it must be an .npz file; four IDX files" in refused(tmp_path / "letters.pkl")
 
 
 def test_an_npz_that_is_cut_off_changed_or_of_other_keys_is_refused(tmp_path):
@@ -463,16 +574,16 @@ def test_idx_files_that_lack_something_are_refused(tmp_path):
     images = folder / "train-images-idx3-ubyte"
     whole = images.read_bytes()
     for blob, message in (
-        (whole[:-1], "claims 12 x 4 x 5 bytes after its header, which is not what a file of"),
-        (whole + b"x", "claims 12 x 4 x 5 bytes"),
+        (whole[:-1], "is truncated: its header claims 240 bytes, 239 follow"),
+        (whole + b"x", "is too long: its header claims 240 bytes, more follow"),
         (whole[:10], "is truncated in its header"),
         (b"\x00\x00\x0d\x03" + whole[4:], "it begins 00000d03, not 00000803"),
         (b"", "it begins with nothing, not 00000803"),
-        (gzip.compress(whole)[:-9], "train-images-idx3-ubyte is a truncated gzip file"),
+        (gzip.compress(whole)[:-4], "train-images-idx3-ubyte is a gzip file that is truncated"),
         (gzip.compress(whole[:-1]), "is truncated: its header claims 240 bytes, 239 follow"),
         (gzip.compress(whole + b"x"), "is too long: its header claims 240 bytes, more follow"),
-        (gzip.compress(whole[:4] + b"\xff" * 12), "claims 4294967295 x 4294967295 x 4294967295"),
-        (b"\x1f\x8b" + bytes(20), "cannot be read: Unknown compression method"),
+        (gzip.compress(whole[:4] + b"\xff" * 12), "GiB; the limit is"),
+        (b"\x1f\x8b" + bytes(20), "is a damaged gzip file: Unknown compression method"),
     ):
         images.write_bytes(blob)
         assert message in refused(folder), message
@@ -502,19 +613,19 @@ def link(folder: Path, target: str) -> None:
         (lambda f: one_more(f).write_bytes(b"GIF89a"), "00099.png is no PNG, JPEG or BMP image"),
         (lambda f: Image.new("L", (5, 5)).save(one_more(f)),
          "00099.png is 5 x 5 pixels, .*00000.png is 5 x 4; all images must be of one size"),
-        (lambda f: Image.new("I;16", (5, 4)).save(one_more(f)), "00099.png has pixels of mode I"),
+        (lambda f: Image.new("I;16", (5, 4)).save(one_more(f)), "00099.png has 16 bits a"),
         (lambda f: Image.new("L", (200, 200)).save(one_more(f)),
          r"00099.png cannot be read as an image: Image size \(40000 pixels\) exceeds limit"),
         (lambda f: (f / "train" / "b" / "notes.txt").touch(), r"notes.txt is no image; legal are"),
         (lambda f: (f / "notes.txt").touch(), "notes.txt is no folder of a class"),
-        (lambda f: (f / "train" / "b" / "deeper").mkdir(), "deeper is no regular file"),
+        (lambda f: (f / "train" / "b" / "deeper").mkdir(), "deeper is a folder where images"),
         (lambda f: os.mkfifo(one_more(f)), "00099.png is no regular file"),
         (lambda f: link(f, "gone"), "00099.png is no regular file"),
         (lambda f: link(f, "00099.png"), "00099.png cannot be read: Too many levels"),
-        (lambda f: (f / "train" / "c2").symlink_to(f / "train" / "c"), "c2 is no folder"),
+        (lambda f: (f / "train" / "c2").symlink_to(f / "train" / "c"), "c2 is the same folder"),
         (lambda f: (f / "train" / "empty").mkdir(), "empty holds no image"),
         (lambda f: (f / "extra").mkdir(), "extra lies beside train and test"),
-        (lambda f: (f / "test").rename(f / "val"), "tree has no folder test"),
+        (lambda f: shutil.rmtree(f / "test"), "tree has no folder test"),
         (lambda f: (f / "train" / "a\x1b]0;b").mkdir(), r"a\\x1b\]0;b holds no image"),
     ],
 )  # fmt: skip

@@ -29,6 +29,7 @@ from ffcore import data
 from ffcore.errors import ConfigError, DataError
 from ffreport.data import load, sources
 from ffreport.data.formats import CIFAR_BATCHES
+from tests.support.commands import pipeline
 
 REAL = os.environ.get("FFCORE_DATA", "")
 NAMES = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte",
@@ -149,6 +150,18 @@ def test_root_is_the_argument_then_the_variable_then_data(monkeypatch: pytest.Mo
     assert load.root() == Path("data")
 
 
+def test_the_variable_may_begin_with_the_home_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FFCORE_DATA", "~/sets")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load.root() == tmp_path / "sets" and load.root("~") == tmp_path
+    said = pipeline("data", "fetch", "mnist", "--dry-run")
+    assert f"get it into {tmp_path / 'sets' / 'mnist'}" in said
+    monkeypatch.setenv("FFCORE_DATA", "~nobody-of-this-name/sets")
+    assert "home folder that this machine does not have" in pipeline("data", "check", code=1)
+
+
 CALLS = [load.load, load.check, load.fetch, load.fingerprint]
 
 
@@ -256,7 +269,7 @@ HUGE = bytes([0, 0, 8, 3]) + struct.pack(">3I", 2**32 - 1, 28, 28)
         (lambda blob: HUGE + blob[16:], "header says 4294967295 x 28 x 28, not 20 x 28 x 28"),
         (lambda blob: b"<html>" + blob[6:], "no such IDX file: it begins 3c68746d, not 00000803"),
         (lambda blob: blob[:-1] + bytes([blob[-1] ^ 1]), "not the published file: SHA256"),
-        (lambda blob: gzip.compress(blob)[:-3000], "truncated: 15696 bytes expected"),
+        (lambda blob: gzip.compress(blob)[:-3000], "gzip file that is truncated after"),
         (lambda blob: b"\x1f\x8b" + bytes(50), "damaged gzip file"),
     ],
     ids=["cut", "cut-header", "empty", "long", "huge-header", "html", "byte", "cut-gz", "bad-gz"],
@@ -425,45 +438,24 @@ class Evil:
         return os.mkdir, (str(self.marker),)
 
 
-def test_a_malicious_pickle_is_refused_and_nothing_in_it_runs(
+def test_an_archive_whose_checksum_is_not_the_published_one_is_not_unpickled(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     marker = tmp_path / "marker"
     bad = {**cifar_batch(0), "labels": Evil(marker)}
-    members = {n: pickled(bad) for n in CIFAR_BATCHES}
-    put_cifar(monkeypatch, tmp_path, members)
-    with pytest.raises(DataError, match="data_batch_1 .*it asks for .*mkdir"):
-        load.load("cifar-10", tmp_path)
-    assert not marker.exists()
-    pickle.loads(members[CIFAR_BATCHES[0]].replace(b"numpy.core", b"numpy._core"), encoding="bytes")
+    archive = put_cifar(monkeypatch, tmp_path, {n: pickled(bad) for n in CIFAR_BATCHES})
+    with pytest.raises(pickle.UnpicklingError, match="it asks for .*mkdir"):
+        load.load("cifar-10", tmp_path)  # as if it were the published one: nothing in it runs
+    unpickled: list[bytes] = []
+    monkeypatch.setattr(load, "parse_cifar", unpickled.append)
+    for blob in (b"!" + archive.read_bytes()[1:], archive.read_bytes()[:-1] + b"!"):
+        archive.write_bytes(blob)
+        with pytest.raises(DataError, match="not the published file: MD5"):
+            load.load("cifar-10", tmp_path)
+    assert not unpickled and not marker.exists()
+    whole = pickled(bad).replace(b"numpy.core", b"numpy._core")
+    pickle.loads(whole, encoding="bytes")
     assert marker.exists()  # so the batch would have done it
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        ({"data": np.zeros((10, 3071), np.uint8)}, "data are"),
-        ({"data": np.zeros((10, 3072), np.int8)}, "data are"),
-        ({"labels": [10] * 10}, "labels are not"),
-        ({"labels": [0] * 9}, "labels are not"),
-        ({"data": b"?"}, "no CIFAR-10 batch"),
-        ({"filenames": ["x" * 100_000]}, "no CIFAR-10 batch"),
-    ],
-)
-def test_a_strange_cifar_batch_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: dict[str, Any], message: str
-) -> None:
-    put_cifar(monkeypatch, tmp_path, {CIFAR_BATCHES[0]: pickled(cifar_batch(0) | change)})
-    with pytest.raises(DataError, match=message):
-        load.load("cifar-10", tmp_path)
-
-
-def test_a_cifar_archive_without_its_batches_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    put_cifar(monkeypatch, tmp_path, {CIFAR_BATCHES[0]: pickled(cifar_batch(0))})
-    with pytest.raises(DataError, match="it has no cifar-10-batches-py/data_batch_2"):
-        load.load("cifar-10", tmp_path)
 
 
 def test_load_downloads_what_is_missing(

@@ -32,7 +32,7 @@ def private(*folders: Path) -> dict[str, re.Pattern[bytes]]:
         "results": folders,
         "project": [ROOT],
         "home": [Path.home()],
-        "data": [Path(os.environ.get("FFCORE_DATA", ROOT / "data"))],
+        "data": [Path(os.environ.get("FFCORE_DATA", ROOT / "data")).expanduser()],
         "temporary": [Path(tempfile.gettempdir())],
     }
     found = {}

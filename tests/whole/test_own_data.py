@@ -59,6 +59,7 @@ def unpacked(path: Path) -> bytes:
 def test_the_report_names_the_data_by_content_and_says_that_nothing_is_published(made):
     _, _, said = made
     (name,) = set(re.findall(r"inverted@[0-9a-f]{8}", said))
+    assert f"{name}: of each class, in the order of the file, every fifth image" in said
     version = Path(re.search(r"^(/.*)/index\.html$", said, re.M)[1])
     page = (version / "rq1_accuracy.html").read_text()
     assert f"The papers publish no figure for {name}" in page
