@@ -23,7 +23,7 @@ from ffreport.publish.pages import index_html, to_html, with_nav
 __all__ = ["Version", "latest", "publish", "publish_figures", "to_html", "verify", "versions"]
 
 MANIFEST = "manifest.json"
-KINDS = ("figures", "tables")
+TOLD = ("figures", "tables", "columns")  # of each report: captions, and what columns mean
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def _executed(folder: Path) -> dict[str, Any]:
     file = folder / CAPTIONS
     captions = json_file(file) if file.exists() else {}
     title = describe(notebooks[0]).title
-    return {"name": notebooks[0].stem, "title": title, **{k: captions.get(k, {}) for k in KINDS}}
+    return {"name": notebooks[0].stem, "title": title, **{k: captions.get(k, {}) for k in TOLD}}
 
 
 def _collect(executed: Sequence[Path], reports: list[dict[str, Any]], target: Path) -> None:
