@@ -495,6 +495,38 @@ def test_only_figures_with_another_picture_are_embedded(pair):
     assert page.count("data:image/png;base64,") == 6
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [("", "they are compared by their place"), ("c,3\n", "is compared as a whole")],
+)
+def test_how_rows_of_a_version_without_declarations_were_compared_is_said(tmp_path, more, words):
+    a = version(tmp_path / "a", {"t": "name,x\na,1\nb,2\n"}, columns={})
+    b = version(tmp_path / "b", {"t": f"name,x\na,1\nb,3\n{more}"}, columns={})
+    found = compare.compare(a, b)
+    text = diff_page.page(found).replace("\n", " ")
+    assert words in text and found.tables[0].keys == ()
+    assert ("1 table compared as a whole" in text) is bool(more)
+    # The declaration of the newer version serves for both.
+    shutil.rmtree(tmp_path / "b")
+    b = version(tmp_path / "b", {"t": f"name,x\na,1\nb,3\n{more}"})
+    assert compare.compare(a, b).tables[0].keys == ("name",)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [3, [], {"keys": "name"}, {"keys": [["name"]], "intervals": []}, {"keys": None},
+     {"intervals": {"x": 3}}, {"intervals": {"x": ["low"]}}, {"intervals": {"x": ["low", None]}},
+     {"intervals": {"x": [1, "low"]}}, {"intervals": {"x": [["low"], "high"]}}],
+)  # fmt: skip
+def test_a_foreign_declaration_declares_nothing(tmp_path, columns):
+    folders = []
+    for side, x in (("a", 5), ("b", 9)):
+        table = {"t": f"name,x,low,high\na,{x},4,6\n"}
+        folders.append(version(tmp_path / side, table, columns=columns))
+    (found,) = compare.compare(*folders).tables
+    assert found.keys == () and [cell.mark for cell in found.cells] == [UNKNOWN]
+
+
 def test_addresses_in_cells_are_shown_and_never_loaded(tmp_path):
     folders = []
     for value in ("url(http://x.org/a)", "src=//x.org"):
