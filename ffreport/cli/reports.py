@@ -133,11 +133,10 @@ def diff(
     folder."""
     from ffreport.publish.diff import compare
     from ffreport.publish.diff import page as diff_page
-    from ffreport.publish.diff import words as diff_words
     from ffreport.publish.notebooks.notebook import write_atomically
 
     found = compare.compare(_version(a, results), _version(b, results))
-    print("\n".join(map(plain, diff_words.summary(found))))
+    print("\n".join(map(plain, diff_page.summary(found))))
     if not found.same and not dry_run:
         page = into or results / "diffs" / f"{found.a.name}--{found.b.name}.html"
         write_atomically(page, diff_page.page(found))

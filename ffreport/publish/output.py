@@ -10,7 +10,7 @@ import numbers
 import re
 import struct
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -71,7 +71,7 @@ class Output:
     def __init__(self, folder: Path | None, provenance: dict[str, Any]) -> None:
         self._folder = folder
         self._provenance = provenance
-        self._captions: dict[str, dict[str, str]] = {"figures": {}, "tables": {}}
+        self._captions: dict[str, dict[str, Any]] = {"figures": {}, "tables": {}, "columns": {}}
 
     def figure(
         self, fig: Any, name: str, caption: str, data: Any = None, sources: str = ""
@@ -112,8 +112,10 @@ class Output:
         return Shown(((image, told), ({**words, "text/plain": caption}, {})))
 
     def table(
-        self, frame: Any, name: str, caption: str, formats: Mapping[str, str] | None = None
-    ) -> Shown:
+        self, frame: Any, name: str, caption: str, formats: Mapping[str, str] | None = None, *,
+        keys: Sequence[str] = (),
+        intervals: Mapping[str, tuple[str, str] | tuple[str, float]] | None = None,
+    ) -> Shown:  # fmt: skip
         """Save ``tables/<name>.csv`` with every row and digit, and show the table.
 
         Args:
@@ -121,17 +123,34 @@ class Output:
             name: lowercase letters, digits and _; unique in the notebook.
             caption: what the table shows.
             formats: column → format specification for showing it, such as ``.2f``.
+            keys: the columns whose values together name a row. A comparison of two versions
+                aligns the rows by them.
+            intervals: column → the interval of its values, by which a comparison judges a change:
+                the columns of its bounds, ``("low", "high")``; or a column and how many of it lie
+                on either side of the value, ``("half", 1)``, ``("std", 3)``.
 
         Raises:
-            ReportError: a bad or repeated name, a format for no column, or a folder that cannot
-                be written.
+            ReportError: a bad or repeated name, a format, key or interval for no column, two rows
+                with the same keys, or a folder that cannot be written.
         """
         self._check("tables", name)
         frame = _flat(frame)
-        for column in formats or {}:
+        bounds = {column: list(interval) for column, interval in (intervals or {}).items()}
+        used = dict.fromkeys(formats or {}, "to format")
+        if len(frame):  # a table of no results may have no columns
+            used |= dict.fromkeys(keys, "to name rows")
+            for column, parts in bounds.items():
+                named = [column, *(part for part in parts if isinstance(part, str))]
+                used |= dict.fromkeys(named, "for an interval")
+        for column, use in used.items():
             if column not in frame.columns:
                 hint = nearest(column, map(str, frame.columns))
-                raise ReportError(f"table {name!r} has no column {column!r} to format{hint}")
+                raise ReportError(f"table {name!r} has no column {column!r} {use}{hint}")
+        if len(frame) and keys and (twice := frame.duplicated(list(keys))).any():
+            row = ", ".join(f"{key} {frame.loc[twice, key].iloc[0]}" for key in keys)
+            raise ReportError(f"table {name!r} has two rows of the same keys: {row}")
+        if keys or bounds:
+            self._captions["columns"][name] = {"keys": list(keys), "intervals": bounds}
         self._save("tables", name, caption, {"csv": _csv(frame)})
         text = _table_html(frame, name, caption, formats or {})
         return Shown((({"text/html": text, "text/plain": caption}, {"ffcore": {"table": name}}),))

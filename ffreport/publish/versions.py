@@ -26,7 +26,7 @@ from ffreport.publish.pages import index_html, to_html, with_nav
 __all__ = ["Version", "latest", "publish", "publish_figures", "to_html", "verify", "versions"]
 
 MANIFEST = "manifest.json"
-KINDS = ("figures", "tables")
+TOLD = ("figures", "tables", "columns")  # of each report: captions, and what columns mean
 # What file systems, browsers of files and editors leave in any folder.
 CLUTTER = re.compile(
     r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.directory|\.ipynb_checkpoints|__pycache__|\.nfs.*"
@@ -240,7 +240,7 @@ def _executed(folder: Path) -> dict[str, Any]:
     file = folder / CAPTIONS
     captions = json_file(file) if file.exists() else {}
     title = describe(notebooks[0]).title
-    return {"name": notebooks[0].stem, "title": title, **{k: captions.get(k, {}) for k in KINDS}}
+    return {"name": notebooks[0].stem, "title": title, **{k: captions.get(k, {}) for k in TOLD}}
 
 
 def _collect(executed: Sequence[Path], reports: list[dict[str, Any]], target: Path) -> None:

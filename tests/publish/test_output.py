@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -20,9 +21,16 @@ from ffreport.publish.output import open_output
 mpl.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-LIGHT = ("base.digests", "publish.crate", "publish.notebooks.catalogue",
-         "publish.notebooks.cleaning", "publish.notebooks.kernel", "publish.notebooks.notebook",
-         "publish.output", "publish.pages", "publish.versions")  # fmt: skip
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+LIGHT = (
+    "ffreport.base.digests",
+    "ffreport.publish.notebooks.catalogue",
+    "ffreport.publish.notebooks.cleaning",
+    "ffreport.publish.notebooks.notebook",
+    "ffreport.publish.output",
+    "ffreport.publish.pages",
+    "ffreport.publish.versions",
+)
 
 
 def line_figure():
@@ -45,10 +53,7 @@ def files(folder):
 
 def test_importing_is_light():
     heavy = "torch numpy pandas matplotlib papermill nbconvert nbformat jupyter_client pydantic"
-    code = (
-        f"import sys, {', '.join(f'ffreport.{name}' for name in LIGHT)};"
-        f"print(set('{heavy}'.split()) & set(sys.modules))"
-    )
+    code = f"import sys, {', '.join(LIGHT)};print(set('{heavy}'.split()) & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -140,6 +145,7 @@ def test_figure_is_shown_with_its_caption_and_closed(tmp_path):
     assert json.loads((tmp_path / "captions.json").read_text()) == {
         "figures": {"line": 'A "line" & more'},
         "tables": {},
+        "columns": {},
     }
 
 
@@ -199,7 +205,54 @@ def test_format_for_no_column_names_the_nearest(tmp_path):
         out.table(pd.DataFrame({"accuracy": [1.0]}), "t", caption="", formats={"accurcy": ".1f"})
 
 
+BOUNDED = pd.DataFrame({"name": ["a", "a", "b"], "seed": [0, 1, 0], "x": [1.0, 2.0, 3.0],
+                        "low": 0.0, "high": 4.0, "std": 0.5})  # fmt: skip
+
+
+def test_keys_and_intervals_of_a_table_stand_beside_the_captions(tmp_path):
+    out = open_output(tmp_path, profile="quick")
+    intervals = {"x": ("low", "high"), "seed": ("std", 3)}
+    out.table(BOUNDED, "t", "c", keys=["name", "seed"], intervals=intervals)
+    out.table(BOUNDED, "plain", "c")
+    assert json.loads((tmp_path / "captions.json").read_text()) == {
+        "figures": {},
+        "tables": {"t": "c", "plain": "c"},
+        "columns": {
+            "t": {"keys": ["name", "seed"],
+                  "intervals": {"x": ["low", "high"], "seed": ["std", 3]}},
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        ({"keys": ["name", "sed"]}, "no column 'sed' to name rows; did you mean 'seed'"),
+        ({"intervals": {"y": ("low", "high")}}, "no column 'y' for an interval"),
+        ({"intervals": {"x": ("lwo", "high")}}, "no column 'lwo' for an interval"),
+        ({"intervals": {"x": ("sdt", 3)}}, "no column 'sdt' for an interval"),
+        ({"keys": ["name"]}, "table 't' has two rows of the same keys: name a"),
+    ],
+)
+def test_keys_and_intervals_are_checked(tmp_path, declared, words):
+    with pytest.raises(ReportError, match=words):
+        open_output(tmp_path, profile="quick").table(BOUNDED, "t", "c", **declared)
+    assert not files(tmp_path)
+
+
+def test_a_table_of_nothing_keeps_its_declaration(tmp_path):
+    out = open_output(tmp_path, profile="quick")
+    out.table(pd.DataFrame([]), "t", "c", keys=["name"], intervals={"x": ("low", "high")})
+    assert json.loads((tmp_path / "captions.json").read_text())["columns"]["t"]["keys"] == ["name"]
+
+
 def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ReportError, match="cannot save figures/line in .*file"):
         save(tmp_path / "file")
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda p: p.stem)
+def test_every_table_of_the_notebooks_names_its_rows(path):
+    cells = ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"]]
+    assert all("keys=" in cell for cell in cells if "out.table(" in cell)

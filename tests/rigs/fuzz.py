@@ -64,7 +64,7 @@ def reader(name: str, folder: Path) -> tuple[Callable[[bytes], Any], bytes]:
     def manifest(path: Path) -> Any:
         from ffreport.publish.diff import compare
 
-        side = compare._side(path.parent)
+        side = compare._side("A", path.parent)
         causes.causes(side.manifest, {})
         return versions.verify(path.parent), versions.versions(folder)
 

@@ -35,7 +35,7 @@ def test_the_wheel_takes_every_file_that_the_program_reads():
            for p in (ROOT / package.replace(".", "/")).glob(pattern)}  # fmt: skip
     data = {p for name in ("ffcore", "ffreport") for p in (ROOT / name).rglob("*.*")
             if p.suffix not in (".py", ".pyc")}  # fmt: skip
-    assert data <= own and len(data) == 8
+    assert data <= own and len(data) == 10
 
 
 def test_the_quick_tests_are_there():

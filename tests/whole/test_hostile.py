@@ -368,7 +368,7 @@ def test_json_nested_without_end_is_damage_wherever_it_is_read(tmp_path, stored)
     assert doing.noted(tmp_path / ".doit.json") == locks._owner(tmp_path / ".lock.json") == {}
     assert versions.verify(version) == ["changed: manifest.json"]
     assert versions.versions(tmp_path) == []
-    assert not compare._side(version).manifest
+    assert not compare._side("A", version).manifest
     assert Remembered(tmp_path / "r").of(tmp_path / "rq1.ipynb", lambda: 5) == 5
     with pytest.raises(FFError, match="no valid JSON"):
         catalogue.read(tmp_path / "rq1.ipynb")

@@ -7,26 +7,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# Topic → what one of its changes is called; a topic that a manifest adds goes by its own name.
+# Topic → what one of its changes is called, and several; a topic that a manifest adds goes by its
+# own name.
 TOPICS = {
-    "code": "module of code",
-    "profile": "profile setting",
-    "packages": "package",
-    "notebook": "notebook",
-    "page": "file of an interactive page",
-    "runs": "run",
-    "data": "data set",
-    "hardware": "hardware",
-    "revision": "revision",
+    "code": ("module of code", "modules of code"),
+    "profile": ("profile setting", "profile settings"),
+    "packages": ("package", "packages"),
+    "notebook": ("notebook", "notebooks"),
+    "page": ("file of an interactive page", "files of interactive pages"),
+    "runs": ("run", "runs"),
+    "data": ("data set", "data sets"),
+    "hardware": ("hardware", "entries of hardware"),
+    "revision": ("revision", "revisions"),
 }
-PLURAL = {"code": "modules of code", "hardware": "entries of hardware",
-          "page": "files of interactive pages"}  # fmt: skip
+DIGESTS = ("notebook", "page", "runs", "data")  # whose values say nothing to a reader
 EVERY = ("every report",)
 ADDED, REMOVED, REPLACED = "added", "removed", "changed"
 NEWLY, NO_LONGER = "newly used", "no longer used"  # another report of the version had it, or has
 UNLIKE = "recorded in two forms"  # a digest a module beside one a function: they do not compare
 _ORDER = (REPLACED, ADDED, REMOVED, NEWLY, NO_LONGER, UNLIKE)
 SHOWN = 4  # names in a line of words
+Values = Mapping[str, Any]  # name → value
 
 
 @dataclass(frozen=True)
@@ -53,32 +54,30 @@ def causes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Cause]:
         Sorted by topic, then name; empty where the manifests record no difference. A topic that
         one of them does not record is left out.
     """
-    inputs_a, inputs_b = _reports(a), _reports(b)
-    known_a, known_b = _known(inputs_a), _known(inputs_b)
+    old, new = _inputs(a), _inputs(b)
+    used = [{(topic, name) for topics in side.values() for topic, values in topics.items()
+             for name in values} for side in (old, new)]  # fmt: skip
     found: dict[tuple[str, str, str, str], list[str]] = {}
-    for report in (r for r in inputs_a if r in inputs_b):
-        old, new = _inputs(inputs_a[report], report), _inputs(inputs_b[report], report)
-        for topic in (t for t in old if t in new):
-            for name, what, detail in _compared(topic, old[topic], new[topic]):
-                if what == ADDED and (topic, name) in known_a:
+    for report in (r for r in old if r in new):
+        for topic in (t for t in old[report] if t in new[report]):
+            x, y = old[report][topic], new[report][topic]
+            for name in (n for n in {**x, **y} if x.get(n) != y.get(n)):
+                what, detail = _difference(topic, name, x, y)
+                if what == ADDED and (topic, name) in used[0]:
                     what = NEWLY
-                elif what == REMOVED and (topic, name) in known_b:
+                elif what == REMOVED and (topic, name) in used[1]:
                     what = NO_LONGER
                 found.setdefault((topic, name, what, detail), []).append(report)
-    whole_a, whole_b = _of_the_version(a), _of_the_version(b)
-    for topic in (t for t in whole_a if t in whole_b):
-        for change in _compared(topic, whole_a[topic], whole_b[topic]):
-            found[(topic, *change)] = list(EVERY)
-    order = list(TOPICS)
+    order = {topic: place for place, topic in enumerate(TOPICS)}
     return sorted(
         (Cause(*change, tuple(reports)) for change, reports in found.items()),
-        key=lambda c: (order.index(c.topic) if c.topic in order else len(order), c.topic, c.name),
+        key=lambda c: (order.get(c.topic, len(order)), c.topic, c.name),
     )
 
 
 def reports_in(manifest: Mapping[str, Any]) -> list[str]:
     """The reports and interactive pages whose inputs a manifest records."""
-    return list(_reports(manifest))
+    return [report for report in _inputs(manifest) if report != EVERY[0]]
 
 
 def words(found: Sequence[Cause]) -> list[str]:
@@ -86,8 +85,11 @@ def words(found: Sequence[Cause]) -> list[str]:
     lines = []
     for topic in dict.fromkeys(cause.topic for cause in found):
         # A module that changed may also be newly used by another report: it counts once.
-        ranked = sorted((c for c in found if c.topic == topic), key=lambda c: _ORDER.index(c.what))
-        here = [c for n, c in enumerate(ranked) if c.name not in {r.name for r in ranked[:n]}]
+        by_name: dict[str, Cause] = {}
+        for cause in sorted(found, key=lambda c: _ORDER.index(c.what)):
+            if cause.topic == topic:
+                by_name.setdefault(cause.name, cause)
+        here = list(by_name.values())
         if [c.name for c in here] == [topic]:
             lines.append(f"{topic}: {here[0].detail or here[0].what}")
             continue
@@ -104,65 +106,49 @@ def words(found: Sequence[Cause]) -> list[str]:
 
 def title(topic: str, number: int = 2) -> str:
     """What one or several changes of a topic are called."""
-    one = TOPICS.get(topic, topic)
-    return one if number == 1 or topic not in TOPICS else PLURAL.get(topic, f"{one}s")
+    return TOPICS.get(topic, (topic, topic))[number != 1]
 
 
-def _reports(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    inputs = _mapping(manifest.get("inputs"))
-    return {**_mapping(inputs.get("reports")), **_mapping(inputs.get("pages"))}
-
-
-def _inputs(entry: Any, report: str) -> dict[str, dict[str, Any]]:
-    """Topic → name → value of one report's inputs."""
+def _inputs(manifest: Mapping[str, Any]) -> dict[str, dict[str, Values]]:
+    """Report → topic → name → value; what is recorded once a version stands under EVERY."""
+    inputs, measured = _mapping(manifest.get("inputs")), _mapping(manifest.get("measured"))
+    once = {"data": inputs.get("data"), "hardware": measured.get("hardware"),
+            "revision": measured.get("revision")}  # fmt: skip
+    entries = {
+        **_mapping(inputs.get("reports")),
+        **_mapping(inputs.get("pages")),
+        EVERY[0]: {topic: value for topic, value in once.items() if value},
+    }
     return {
-        topic: value if isinstance(value, dict) else {report: value}
-        for topic, value in _mapping(entry).items()
-    }
+        report: {topic: _values(topic, value, topic if report == EVERY[0] else report)
+                 for topic, value in _mapping(entry).items()}
+        for report, entry in entries.items()
+    }  # fmt: skip
 
 
-def _known(reports: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Topic and name of whatever any report of a version uses."""
-    return {
-        (topic, name)
-        for report, entry in reports.items()
-        for topic, values in _inputs(entry, report).items()
-        for name in (dict(_flat(values)) if topic == "profile" else values)
-    }
+def _values(topic: str, value: Any, name: str) -> Values:
+    """What is recorded of a topic by name; a single value by the given one."""
+    if not isinstance(value, dict):
+        return {name: value}
+    return dict(_flat(value)) if topic == "profile" else value
 
 
-def _of_the_version(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The topics that are recorded once a version."""
-    measured = _mapping(manifest.get("measured"))
-    revision, hardware = measured.get("revision"), measured.get("hardware")
-    found = {
-        "data": _mapping(_mapping(manifest.get("inputs")).get("data")),
-        "hardware": hardware if isinstance(hardware, dict) else {"hardware": hardware},
-        "revision": {"revision": revision},
-    }
-    return {topic: values for topic, values in found.items() if any(values.values())}
+def _difference(topic: str, name: str, old: Values, new: Values) -> tuple[str, str]:
+    """What happened to an input, and what is to be said of it."""
+    x, y = old.get(name), new.get(name)
+    what = ADDED if name not in old else REMOVED if name not in new else REPLACED
+    if topic in DIGESTS or (topic == "code" and what != REPLACED):
+        return what, ""
+    if topic == "code":
+        if isinstance(x, dict) != isinstance(y, dict):
+            return UNLIKE, "whether it differs is not known"
+        return what, _definitions(_mapping(x), _mapping(y))
+    shown = ("–" if value is None else value if isinstance(value, str) else
+             json.dumps(value, ensure_ascii=False) for value in (x, y))  # fmt: skip
+    return what, " → ".join(shown)
 
 
-def _compared(
-    topic: str, old: Mapping[str, Any], new: Mapping[str, Any]
-) -> Iterator[tuple[str, str, str]]:
-    """Name, what happened and detail of each difference within a topic."""
-    if topic == "profile":
-        old, new = dict(_flat(old)), dict(_flat(new))
-    for name in {**old, **new}:
-        x, y = old.get(name), new.get(name)
-        if x == y:
-            continue
-        what = ADDED if name not in old else REMOVED if name not in new else REPLACED
-        if topic != "code":
-            yield name, what, _detail(topic, x, y)
-        elif what == REPLACED and isinstance(x, dict) != isinstance(y, dict):
-            yield name, UNLIKE, "whether it differs is not known"
-        else:
-            yield name, what, _definitions(_mapping(x), _mapping(y)) if what == REPLACED else ""
-
-
-def _definitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def _definitions(old: Values, new: Values) -> str:
     """Which functions and classes of a module differ, where each has a digest of its own."""
     parts = {
         REPLACED: [n for n in old if n in new and old[n] != new[n]],
@@ -170,18 +156,6 @@ def _definitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         REMOVED: [n for n in old if n not in new],
     }
     return "; ".join(f"{what} {', '.join(names)}" for what, names in parts.items() if names)
-
-
-def _detail(topic: str, old: Any, new: Any) -> str:
-    """Old and new value of a setting, a package, a machine; digests say nothing to a reader."""
-    if topic in ("notebook", "page", "runs", "data"):
-        return ""
-    shown = [
-        "–" if value is None else value if isinstance(value, str) else
-        json.dumps(value, ensure_ascii=False)
-        for value in (old, new)
-    ]  # fmt: skip
-    return " → ".join(shown)
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

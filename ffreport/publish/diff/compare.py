@@ -9,57 +9,110 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ffcore import files as reading
+from ffcore import files
 from ffcore.errors import ReportError
-from ffreport.publish import versions as reports
-from ffreport.publish.diff import causes as diff_causes
-from ffreport.publish.diff import tables as diff_tables
-from ffreport.publish.diff.causes import Cause
-from ffreport.publish.diff.tables import CHANGED, LOST, ONLY_A, ONLY_B, SAME, Table, TableChange
+from ffreport.publish import versions
+from ffreport.publish.diff import causes, tables
+from ffreport.publish.diff.tables import (
+    CHANGED,
+    DRAWN,
+    LOST,
+    ONLY_A,
+    ONLY_B,
+    SAME,
+    Change,
+    Table,
+    TableChange,
+)
 
-DRAWN = "drawn differently"  # another picture of the same data
-_SUFFIXES = ("png", "svg", "pdf", "csv")
-_TEXTS = (b"tEXt", b"iTXt", b"zTXt")
+_SUFFIXES = {"tables": (".csv",), "figures": (".png", ".svg", ".pdf", ".csv")}
+_HEAD, _TEXTS = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"iTXt", b"zTXt")
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two versions. ``problems``: what ``reports.verify`` says of it; ``manifest`` is
-    empty where it cannot be read."""
+    """One of the two versions, by its letter. ``problems``: what ``versions.verify`` says of it;
+    ``manifest`` is empty where it cannot be read."""
 
+    mark: str
     name: str
     folder: Path
-    created: str
     manifest: dict[str, Any]
     problems: tuple[str, ...]
 
+    @property
+    def reports(self) -> list[str]:
+        """The reports and pages whose inputs the manifest records."""
+        return causes.reports_in(self.manifest)
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What the manifest tells of how the version was made."""
+        return _part(self.manifest, "measured")
+
+    @property
+    def created(self) -> str:
+        """When it was published, to the minute, UTC; empty where nothing tells."""
+        return str(self.measured.get("created") or "")[:16].replace("T", " ")
+
+    def told(self, kind: str) -> dict[str, Any]:
+        """What its reports tell of their ``tables`` or ``figures``, the captions, or of the
+        ``columns`` of tables; by name."""
+        reports = self.manifest.get("reports")
+        parts = [_part(report, kind) for report in (reports if isinstance(reports, list) else ())]
+        return {name: words for part in parts for name, words in part.items()}
+
+    def table(self, file: str) -> Table:
+        """A table with the keys and intervals that the version declares.
+
+        Raises:
+            ReportError: it is damaged; names the version by its letter.
+        """
+        path = self.folder / file
+        about = _part(self.told("columns"), path.stem) if file.startswith("tables/") else {}
+        keys = about.get("keys")
+        keys = keys if isinstance(keys, list) and all(isinstance(k, str) for k in keys) else ()
+        intervals = {c: i for c, i in _part(about, "intervals").items() if _is_interval(i)}
+        try:
+            return tables.read(path, keys, intervals)
+        except ReportError as error:
+            raise ReportError(f"in {self.mark}: {error}") from None
+
 
 @dataclass(frozen=True)
-class FigureChange:
-    """What became of a figure: SAME, CHANGED, DRAWN, ONLY_A, ONLY_B or LOST; ``data`` is what
-    became of the table behind it, None where none was published; ``redrawn``: the picture is
+class FigureChange(Change):
+    """What became of a figure; it is LOST where it or the data behind it cannot be compared.
+    ``data`` is what became of these, None where none were published; ``redrawn``: the picture is
     another one."""
 
-    name: str
-    state: str
-    note: str = ""
     data: TableChange | None = None
     redrawn: bool = False
 
 
 @dataclass(frozen=True)
 class Differences:
-    """All that differs between version ``a``, the old one, and ``b``. ``reports`` name what is in
-    both, only in A, only in B. ``captions`` name a table or figure as ``tables/x``."""
+    """All that differs between version ``a``, the old one, and ``b``."""
 
     a: Side
     b: Side
     same: bool
-    causes: tuple[Cause, ...]
-    reports: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-    tables: tuple[TableChange, ...]
-    figures: tuple[FigureChange, ...]
-    captions: dict[str, str]
+    causes: tuple[causes.Cause, ...] = ()
+    tables: tuple[TableChange, ...] = ()
+    figures: tuple[FigureChange, ...] = ()
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """The old version and the new one."""
+        return self.a, self.b
+
+    @property
+    def reports(self) -> list[str]:
+        """The reports that are in both versions."""
+        return [report for report in self.a.reports if report in self.b.reports]
+
+    def caption(self, kind: str, name: str) -> str:
+        """Of one of the ``tables`` or ``figures``; the new one where both versions have it."""
+        return str({**self.a.told(kind), **self.b.told(kind)}.get(name, ""))
 
 
 def compare(a: Path, b: Path) -> Differences:
@@ -72,166 +125,129 @@ def compare(a: Path, b: Path) -> Differences:
     Raises:
         ReportError: a folder is not there or holds none of these.
     """
-    old, new = _side(a), _side(b)
+    sides = old, new = _side("A", a), _side("B", b)
     intact = not old.problems and not new.problems
-    same = a.resolve() == b.resolve() or (
+    if a.resolve() == b.resolve() or (
         intact and old.manifest["checksum"] == new.manifest["checksum"]
-    )
-    if same:
-        return Differences(old, new, True, (), ((), (), ()), (), (), {})
-    named = [diff_causes.reports_in(side.manifest) for side in (old, new)]
+    ):
+        return Differences(old, new, True)
     return Differences(
         old, new, False,
-        tuple(diff_causes.causes(old.manifest, new.manifest)),
-        (
-            tuple(r for r in named[0] if r in named[1]),
-            tuple(r for r in named[0] if r not in named[1]),
-            tuple(r for r in named[1] if r not in named[0]),
-        ),
-        tuple(_table(name, "tables", old, new) for name in _names("tables", ["csv"], old, new)),
-        tuple(_figure(name, old, new) for name in _names("figures", _SUFFIXES, old, new)),
-        {**_captions(old.manifest), **_captions(new.manifest)},
+        tuple(causes.causes(old.manifest, new.manifest)),
+        tuple(_table(f"tables/{name}.csv", sides) for name in _names("tables", sides)),
+        tuple(_figure(name, sides) for name in _names("figures", sides)),
     )  # fmt: skip
 
 
-def marked(a: Side, b: Side) -> tuple[tuple[str, Side], tuple[str, Side]]:
-    """The two versions, each with the letter that it goes by."""
-    return ("A", a), ("B", b)
-
-
-def _side(folder: Path) -> Side:
+def _side(mark: str, folder: Path) -> Side:
     content: Any = None
-    if not any((folder / part).exists() for part in (reports.MANIFEST, "tables", "figures")):
+    if not any((folder / part).exists() for part in (versions.MANIFEST, "tables", "figures")):
         raise ReportError(f"{folder} is no report version: it has no manifest, tables or figures")
     try:
-        content = reading.json_file(folder / reports.MANIFEST)
+        content = files.json_file(folder / versions.MANIFEST)
     except (OSError, ValueError):
         pass  # verify says so below
     try:
-        problems = reports.verify(folder)
+        problems = versions.verify(folder)
     except OSError as error:
         problems = [f"unreadable: {error.filename}"]
     manifest = content if isinstance(content, dict) else {}
-    measured = manifest.get("measured")
-    created = measured.get("created") if isinstance(measured, dict) else None
-    when = str(created or "")[:16].replace("T", " ")
-    return Side(folder.resolve().name, folder, when, manifest, tuple(problems))
+    return Side(mark, folder.resolve().name, folder, manifest, tuple(problems))
 
 
-def _names(part: str, suffixes: Sequence[str], *sides: Side) -> list[str]:
+def _names(kind: str, sides: Sequence[Side]) -> list[str]:
     """Tables or figures that lie in a version, or should by its manifest."""
-    found = {
-        path.stem for side in sides for kind in suffixes
-        for path in (side.folder / part).glob(f"*.{kind}")
-    }  # fmt: skip
-    listed = [Path(name) for side in sides for name in _listed(side)]
-    return sorted(
-        found | {p.stem for p in listed if p.parent == Path(part) and p.suffix[1:] in suffixes}
-    )
+    there = [path for side in sides for path in (side.folder / kind).glob("*")]
+    there += [path for side in sides for path in map(Path, _part(side.manifest, "files"))
+              if path.parent == Path(kind)]  # fmt: skip
+    return sorted({path.stem for path in there if path.suffix in _SUFFIXES[kind]})
 
 
-def _listed(side: Side) -> list[str]:
-    files = side.manifest.get("files")
-    return list(files) if isinstance(files, dict) else []
-
-
-def _table(name: str, part: str, a: Side, b: Side) -> TableChange:
-    file = f"{part}/{name}.csv"
-    if absent := _absent(file, a, b):
+def _table(file: str, sides: Sequence[Side]) -> TableChange:
+    name = Path(file).stem
+    if absent := _absent(file, sides):
         return TableChange(name, *absent)
     try:
-        old, new = (_read(mark, side.folder / file) for mark, side in marked(a, b))
+        found = tables.compare(name, *(side.table(file) for side in sides))
     except ReportError as error:
         return TableChange(name, LOST, str(error))
-    found = diff_tables.compare(name, old, new)
-    return replace(found, note=_joined(found.note, _altered(file, a, b)))
+    return replace(found, note=_joined(found.note, _altered(file, sides)))
 
 
-def _read(mark: str, path: Path) -> Table:
-    try:
-        return diff_tables.read(path)
-    except ReportError as error:
-        raise ReportError(f"in {mark}: {error}") from None
-
-
-def _figure(name: str, a: Side, b: Side) -> FigureChange:
-    file = f"figures/{name}.png"
-    data: TableChange | None = None
-    if any((side.folder / f"figures/{name}.csv").exists() for side in (a, b)):
-        data = _table(name, "figures", a, b)
-    behind = f"the data behind it: {data.note or data.state}" if data and _apart(data) else ""
-    if absent := _absent(file, a, b):
+def _figure(name: str, sides: Sequence[Side]) -> FigureChange:
+    file, behind = f"figures/{name}.png", f"figures/{name}.csv"
+    published = any((side.folder / behind).exists() for side in sides)
+    data = _table(behind, sides) if published else None
+    about = "" if not data or data.state in (SAME, CHANGED) else (
+        f"the data behind it: {data.note or data.state}"
+    )  # fmt: skip
+    if absent := _absent(file, sides):
         state, note = absent
-        return FigureChange(name, state, _joined(note, behind if state == LOST else ""), data)
+        return FigureChange(name, state, _joined(note, about if state == LOST else ""), data)
     try:
-        raw = [reading.content(side.folder / file) for side in (a, b)]
-    except (OSError, ValueError) as error:
-        note = f"cannot read {file}: {getattr(error, 'strerror', None) or error}"
-        return FigureChange(name, LOST, _joined(note, behind), data)
-    pictures = [_picture(content) for content in raw]
-    if damaged := [m for m, picture in zip("AB", pictures, strict=True) if picture is None]:
-        note = f"{file} is damaged in {' and '.join(damaged)}"
-        return FigureChange(name, LOST, _joined(note, behind), data)
-    redrawn, changed = pictures[0] != pictures[1], bool(data and data.state == CHANGED)
-    if redrawn:
+        (raw_a, drawn_a), (raw_b, drawn_b) = (_picture(side, file) for side in sides)
+    except ReportError as error:
+        return FigureChange(name, LOST, _joined(str(error), about), data)
+    state, note = SAME, "" if raw_a == raw_b else "only the record inside the file differs"
+    if redrawn := drawn_a != drawn_b:
         state = DRAWN if data and data.state == SAME else CHANGED
         note = "" if data else "its data were not published"
-    else:
-        state = CHANGED if changed else SAME
-        note = "the same picture of other data" if changed else ""
-        if raw[0] != raw[1] and not changed:
-            note = "only the record inside the file differs"
-    return FigureChange(name, state, _joined(_altered(file, a, b), note, behind), data, redrawn)
+    elif data and data.state == CHANGED:
+        state, note = CHANGED, "the same picture of other data"
+    state = LOST if data and data.state == LOST else state
+    return FigureChange(name, state, _joined(_altered(file, sides), note, about), data, redrawn)
 
 
-def _apart(change: TableChange) -> bool:
-    return change.state not in (SAME, CHANGED)
+def _picture(side: Side, file: str) -> tuple[bytes, str]:
+    """A PNG, and a digest of it without the texts inside, which tell where it came from.
+
+    Raises:
+        ReportError: it cannot be read, or is damaged.
+    """
+    try:
+        content = files.content(side.folder / file)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ReportError(f"cannot read {file} in {side.mark}: {why}") from None
+    kept, place = hashlib.sha256(), len(_HEAD)
+    while content.startswith(_HEAD) and place + 12 <= len(content):
+        length = int.from_bytes(content[place : place + 4], "big")
+        kind, chunk = content[place + 4 : place + 8], content[place + 4 : place + 12 + length]
+        if chunk[-4:] != zlib.crc32(chunk[:-4]).to_bytes(4, "big"):
+            break
+        if kind not in _TEXTS:
+            kept.update(chunk)
+        if kind == b"IEND":
+            return content, kept.hexdigest()
+        place += 12 + length
+    raise ReportError(f"{file} is damaged in {side.mark}")
+
+
+def _absent(file: str, sides: Sequence[Side]) -> tuple[str, str] | None:
+    """State and note of a file that is not in both versions: that of one report more, or lost."""
+    lacking = [side for side in sides if not (side.folder / file).exists()]
+    lost = [side.mark for side in lacking if file in _part(side.manifest, "files")]
+    if lost or len(lacking) == 2:
+        return LOST, f"{file} is missing in {' and '.join(lost) or 'A and B'}"
+    return (ONLY_B if lacking[0].mark == "A" else ONLY_A, "") if lacking else None
+
+
+def _altered(file: str, sides: Sequence[Side]) -> str:
+    marks = [side.mark for side in sides if f"changed: {file}" in side.problems]
+    return f"altered in {' and '.join(marks)} since it was published" if marks else ""
 
 
 def _joined(*notes: str) -> str:
     return "; ".join(filter(None, notes))
 
 
-def _picture(content: bytes) -> str | None:
-    """A digest of a PNG without the texts in it, which tell where it came from; None where it is
-    damaged."""
-    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return None
-    kept, place = hashlib.sha256(), 8
-    while place + 12 <= len(content):
-        length = int.from_bytes(content[place : place + 4], "big")
-        kind, chunk = content[place + 4 : place + 8], content[place + 4 : place + 12 + length]
-        if chunk[-4:] != zlib.crc32(chunk[:-4]).to_bytes(4, "big"):
-            return None
-        if kind not in _TEXTS:
-            kept.update(chunk)
-        if kind == b"IEND":
-            return kept.hexdigest()
-        place += 12 + length
-    return None
+def _part(manifest: Any, name: str) -> dict[str, Any]:
+    """A part of a manifest; empty where it is not there, or something else."""
+    part = manifest.get(name) if isinstance(manifest, dict) else None
+    return part if isinstance(part, dict) else {}
 
 
-def _absent(file: str, a: Side, b: Side) -> tuple[str, str] | None:
-    """State and note of a file that is not in both versions: that of one report more, or lost."""
-    here = {mark: (side.folder / file).exists() for mark, side in marked(a, b)}
-    if all(here.values()):
-        return None
-    lost = [m for m, side in marked(a, b) if not here[m] and file in _listed(side)]
-    if lost or not any(here.values()):
-        return LOST, f"{file} is missing in {' and '.join(lost) or 'A and B'}"
-    return (ONLY_A if here["A"] else ONLY_B), ""
-
-
-def _altered(file: str, a: Side, b: Side) -> str:
-    marks = [mark for mark, side in marked(a, b) if f"changed: {file}" in side.problems]
-    return f"altered in {' and '.join(marks)} since it was published" if marks else ""
-
-
-def _captions(manifest: dict[str, Any]) -> dict[str, str]:
-    listed = manifest.get("reports")
-    entries = [e for e in listed if isinstance(e, dict)] if isinstance(listed, list) else []
-    return {
-        f"{kind}/{name}": str(caption)
-        for entry in entries for kind in ("tables", "figures")
-        if isinstance(entry.get(kind), dict) for name, caption in entry[kind].items()
-    }  # fmt: skip
+def _is_interval(declared: Any) -> bool:
+    """Whether it is an interval as ``output.Output.table`` declares them."""
+    kinds = [type(part) for part in declared] if isinstance(declared, list) else []
+    return kinds in ([str, str], [str, int], [str, float])

@@ -1,50 +1,40 @@
-"""The page that shows what changed between two report versions: one file that loads nothing."""
+"""The differences of two report versions in a few lines, and as a page: one file that loads
+nothing."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 from ffcore import files
-from ffcore.errors import ReportError
-from ffreport.publish.diff import causes as diff_causes
-from ffreport.publish.diff import html, words
-from ffreport.publish.diff.causes import EVERY, Cause
-from ffreport.publish.diff.compare import DRAWN, Differences, FigureChange
-from ffreport.publish.diff.html import ROWS, text
-from ffreport.publish.diff.tables import CHANGED, LOST, SAME, TableChange
+from ffcore.errors import ReportError, shortened
+from ffreport.publish.diff import causes, tables
+from ffreport.publish.diff.compare import Differences, Side
+from ffreport.publish.diff.tables import BEYOND, CHANGED, DRAWN, INSIDE, SAME, UNKNOWN
 from ffreport.publish.pages import document
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+FIRST = 3  # problems of a version that are named
 LARGEST, BEHIND = 200, 10  # changed cells shown of a table, and of the data behind a figure
-_READ = f"""<p>A is the old version, B the new one. A changed number is <b>inside</b> where B's
-value lies in the interval that A's table gives for it (B's, where A has none), <b>beyond</b> where
-it does not. Such intervals are <code>low</code> and <code>high</code>, <code>half</code> a width,
-three standard deviations, or <code>[low, high]</code> in words; for <code>best</code> and
-<code>last</code> of a single network three standard deviations of the ten published seeds, where
-its configuration and data set have them. Numbers that agree to 12 significant digits are the same.
-The largest changes come first, in parts of the value; at most {LARGEST} of a table are shown.</p>
-"""
-_CSS = """
-body{max-width:84rem}.summary li{max-width:none}.contents{columns:22rem;padding-left:1.2rem}
-.contents li{break-inside:avoid}td{vertical-align:top}td.n{text-align:right;white-space:nowrap}
-td.text{min-width:9rem;max-width:22rem;overflow-wrap:anywhere}td.mark{white-space:nowrap}
-td.row{min-width:11rem;max-width:24rem}.beyond{color:#9a3412;font-weight:600}
-.inside{color:#0b57a4}.unknown,.quiet{color:#5a626b}
-.problem{border-left:.3rem solid #b86e00;background:#fff4ce;padding:.4rem .8rem;max-width:none}
-.pair{display:grid;grid-template-columns:1fr 1fr;gap:1rem;margin:.8rem 0}.pair figure{margin:0;
-  border:1px solid #d5d9de;border-radius:.3rem;padding:.5rem;min-width:0}
-.pair img{width:100%;display:block}.pair figcaption{font-weight:600}
-details{margin:.5rem 0}.cells th:not(:first-child){white-space:nowrap}
-.names{max-width:none}.up{text-decoration:none}summary{cursor:pointer}
-@media(max-width:46rem){.pair{grid-template-columns:1fr}body{padding:.6rem .7rem 3rem}
-  .cells thead{display:none}.cells tr{display:block;padding:.35rem 0;
-  border-bottom:1px solid #dfe3e7}.cells td{display:inline-block;border:0;max-width:none;
-  padding:0 1em 0 0;min-width:0;text-align:left}.cells td.row{display:block;font-weight:600}
-  .cells td:empty{display:none}.cells td[data-of]::before{content:attr(data-of);color:#5a626b}}
-@media print{.pair{grid-template-columns:1fr 1fr}}
-"""
+ROWS = 50  # added or removed rows, and causes of a topic, that are shown
+MARKS = {BEYOND: ("beyond", "▲"), INSIDE: ("inside", "✓"), UNKNOWN: ("unknown", "–")}
+
+
+def summary(found: Differences) -> list[str]:
+    """The differences in a few lines of text: the versions, why, tables, figures."""
+    if found.same:
+        names = dict.fromkeys(side.name for side in found.sides)
+        return [f"{' and '.join(names)}: the same version"]
+    lines = [f"{side.mark}: {side.name}" + (f", published {side.created}" if side.created else "")
+             for side in found.sides]  # fmt: skip
+    return [*lines, *problems(found), *points(found)]
 
 
 def page(found: Differences) -> str:
@@ -53,159 +43,142 @@ def page(found: Differences) -> str:
     Raises:
         ReportError: a figure vanished since it was compared.
     """
-    title = f"{found.a.name} → {found.b.name}"
-    parts = [
-        f"<main>\n<h1>What changed: {text(title)}</h1>",
-        _versions(found),
-        *_summary(found),
-        *_contents(found),
-        *_causes(found),
-        *_tables(found),
-        *_figures(found),
-        "</main>",
+    title = f"What changed: {found.a.name} → {found.b.name}"
+    return document(title, _template().render(title=title, found=found), _file("page.css"))
+
+
+def problems(found: Differences) -> list[str]:
+    """Which version is not as it was published, and the first files concerned."""
+    return [
+        f"{side.mark} is not as it was published: {shortened(side.problems, FIRST)}"
+        for side in found.sides
+        if side.problems
     ]
-    return document(f"What changed: {title}", "\n".join(parts), _CSS)
 
 
-def _versions(found: Differences) -> str:
-    rows = []
-    for mark, side in (("A", found.a), ("B", found.b)):
-        told = [side.manifest.get("command"), _part(side.manifest, "measured", "revision")]
-        rows.append([mark, side.name, side.created or "–", *(str(t or "–") for t in told)])
-    return html.table(["", "version", "published (UTC)", "command", "revision"], rows)
-
-
-def _summary(found: Differences) -> Iterator[str]:
-    yield "<h2>Summary</h2>"
-    for line in words.problems(found):
-        yield f'<p class="problem">{text(line)}</p>'
-    yield '<ul class="summary">'
-    for line in words.points(found):
-        yield f"<li>{text(line[0].upper() + line[1:])}</li>"
-    yield "</ul>"
-
-
-def _contents(found: Differences) -> Iterator[str]:
-    yield '<h2 id="contents">Contents</h2>\n<ul class="contents">'
-    yield '<li><a href="#cause">Cause</a></li>'
-    for change in _shown(found.tables):
-        told = html.in_words(change) if change.state == CHANGED else change.state
-        yield f"<li>Table {_link('table', change.name)}: {told}</li>"
-    for figure in _shown(found.figures):
-        yield f"<li>Figure {_link('figure', figure.name)}: {_state(figure)}</li>"
-    yield "</ul>"
-
-
-def _causes(found: Differences) -> Iterator[str]:
-    yield '<h2 id="cause">Cause</h2>'
-    both = found.reports[0]
-    if not found.causes:
-        yield f"<p>{text('; '.join(words.causes(found)))}.</p>"
-        return
-    topics = list(dict.fromkeys(cause.topic for cause in found.causes))
-    if both:
-        yield "<p>How many inputs of each report differ:</p>"
-        yield html.table(
-            ["report", *topics],
-            [[report, *(_number_of(found.causes, topic, report) for topic in topics)]
-             for report in both],
-        )  # fmt: skip
-    for topic in topics:
-        here = [cause for cause in found.causes if cause.topic == topic]
-        rows = [[c.name, c.what, _users(c, both), c.detail] for c in here[:ROWS]]
-        head = ["name", "what", "differs for", "detail"][: 4 if any(r[3] for r in rows) else 3]
-        more = f"<p>The first {ROWS} of {len(here)}.</p>" if len(here) > ROWS else ""
-        yield (
-            f"<details{'' if len(here) > 8 else ' open'}><summary>"
-            f"{text(diff_causes.title(topic, len(here)))}: {len(here)}</summary>\n"
-            f"{html.table(head, [row[: len(head)] for row in rows])}{more}</details>"
-        )
-
-
-def _tables(found: Differences) -> Iterator[str]:
-    yield f'<h2 id="tables">Tables</h2>\n{_READ}'
-    for change in _shown(found.tables):
-        caption = found.captions.get(f"tables/{change.name}", "")
-        yield _heading("table", change.name, "", caption)
-        yield from html.table_change(change, LARGEST)
-    yield from _rest(found.tables)
-
-
-def _figures(found: Differences) -> Iterator[str]:
-    yield '<h2 id="figures">Figures</h2>'
-    for change in _shown(found.figures):
-        caption = found.captions.get(f"figures/{change.name}", "")
-        yield _heading("figure", change.name, f": {_state(change)}", caption)
-        yield html.note(change.note, _lost(change))
-        if change.redrawn:
-            yield '<div class="pair">'
-            for mark, side in (("A", found.a), ("B", found.b)):
-                path = side.folder / "figures" / f"{change.name}.png"
-                yield (
-                    f'<figure><figcaption>{mark}</figcaption><img alt="{mark}: {text(caption)}" '
-                    f'src="data:image/png;base64,{_image(path)}"></figure>'
-                )
-            yield "</div>"
-        if change.data and change.data.state == CHANGED:
-            yield "<p><b>The data behind it</b></p>"
-            yield from html.table_change(change.data, BEHIND)
-    yield from _rest(found.figures)
-
-
-def _shown(changes: Sequence[Any]) -> list[Any]:
-    """The tables or figures that have a part of the page to themselves."""
-    return [c for c in changes if c.state in (CHANGED, DRAWN, LOST) or _lost(c)]
-
-
-def _lost(change: TableChange | FigureChange) -> bool:
-    """Whether it, or the data behind it, cannot be compared."""
-    data = change.data if isinstance(change, FigureChange) else None
-    return change.state == LOST or (data is not None and data.state == LOST)
-
-
-def _state(figure: FigureChange) -> str:
-    data = figure.state != LOST and _lost(figure)
-    return f"{figure.state}, its data cannot be compared" if data else figure.state
-
-
-def _rest(changes: Sequence[Any]) -> Iterator[str]:
-    """The others in a line for each state."""
-    shown = _shown(changes)
-    groups: dict[tuple[str, str], list[str]] = {}
-    for change in changes:
-        if change not in shown:
-            groups.setdefault((change.state, change.note), []).append(change.name)
-    for (state, note), names in sorted(groups.items(), key=lambda g: (g[0][0] != SAME, g[0])):
-        said = f"{state[0].upper()}{state[1:]}" + (f" ({note})" if note else "")
-        yield f'<p class="names">{text(said)}, {len(names)}: {text(", ".join(names))}.</p>'
-
-
-def _number_of(causes: Sequence[Cause], topic: str, report: str) -> str:
-    count = sum(c.topic == topic and (c.reports == EVERY or report in c.reports) for c in causes)
-    return str(count) if count else "–"
-
-
-def _users(cause: Cause, both: Sequence[str]) -> str:
-    """The reports that a cause concerns; those that it does not where they are fewer."""
-    rest = [report for report in both if report not in cause.reports]
-    if cause.reports == EVERY or (not rest and len(both) > 1):
-        return EVERY[0]
-    return f"all but {', '.join(rest)}" if len(rest) < len(both) / 4 else ", ".join(cause.reports)
-
-
-def _heading(kind: str, name: str, state: str, caption: str) -> str:
-    return (
-        f'<h3 id="{kind}-{text(name)}">{text(name + state)} <a class="up" href="#contents" '
-        f'aria-label="to the contents">↑</a></h3>\n'
-        + (f"<p>{text(caption)}</p>" if caption else "")
+def points(found: Differences) -> list[str]:
+    """The lines that tell what differs: a cause each, then reports, tables and figures."""
+    only = [(side.mark, [report for report in side.reports if report not in found.reports])
+            for side in found.sides]  # fmt: skip
+    said = [f"only in {mark}: {', '.join(names)}" for mark, names in only if names]
+    changed = [table for table in found.tables if table.state == CHANGED]
+    cells = Counter(cell.mark for table in changed for cell in table.cells)
+    added, removed = (sum(len(rows) for rows in of) for of in (
+        [table.added for table in changed], [table.removed for table in changed]))  # fmt: skip
+    within = (
+        f": {_count(cells.total(), 'cell')} ({cells[BEYOND]} beyond their interval, "
+        f"{cells[INSIDE]} inside, {cells[UNKNOWN]} without one), {_count(added, 'row')} added, "
+        f"{removed} removed"
     )
+    if whole := sum(table.whole for table in changed):
+        within += f", {_count(whole, 'table')} compared as a whole"
+    drawn = sum(figure.state == DRAWN for figure in found.figures)
+    redrawn = f", {drawn} of these {DRAWN} from the same data" if drawn else ""
+    return [
+        *(f"cause: {line}" for line in reasons(found)),
+        "reports: " + "; ".join([f"{len(found.reports) or 'none'} in both", *said]),
+        _states("tables", found.tables, within if changed else ""),
+        _states("figures", found.figures, redrawn),
+    ]
 
 
-def _link(kind: str, name: str) -> str:
-    return f'<a href="#{kind}-{text(name)}">{text(name)}</a>'
+def reasons(found: Differences) -> list[str]:
+    """Why the versions differ, as far as their manifests tell."""
+    if unread := [side.mark for side in found.sides if not side.manifest]:
+        return [f"not known: the manifest of {' and '.join(unread)} cannot be read"]
+    lines = causes.words(found.causes)
+    if not found.reports:
+        lines.append("not known of reports: none is in both, so that their inputs do not compare")
+    return lines or ["nothing that the manifests record: all inputs are the same"]
 
 
-def _image(path: Path) -> str:
+def _states(kind: str, changes: Sequence[tables.Change], within: str) -> str:
+    """How many tables or figures changed, and how many are in one version only or lost."""
+    if not changes:
+        return f"{kind}: none"
+    states = Counter(change.state for change in changes)
+    changed = states[CHANGED] + states[DRAWN]
+    both = changed + states[SAME]
+    said = f"{changed} of {both} in both changed{within}" if both else "none in both"
+    apart = (tables.ONLY_A, tables.ONLY_B, tables.LOST)
+    return f"{kind}: {said}" + "".join(f", {states[s]} {s}" for s in apart if states[s])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+# Filters of the template
+
+
+def rest(changes: Sequence[tables.Change]) -> list[tuple[str, list[str]]]:
+    """Names of the tables or figures without a part of the page to themselves, by what became of
+    them; those that are the same first."""
+
+    def told(change: tables.Change) -> tuple[bool, str, str]:
+        return change.state != SAME, change.state, change.note
+
+    groups = groupby(sorted((c for c in changes if not c.told), key=told), told)
+    return [(state[0].upper() + state[1:] + (f" ({note})" if note else ""), [c.name for c in some])
+            for (_, state, note), some in groups]  # fmt: skip
+
+
+def largest(change: tables.TableChange) -> str:
+    """The largest change of a number, in percent of it; empty where no number changed."""
+    most = 100 * max((cell.share or 0 for cell in change.cells), default=0)
+    return "" if not most else f"{most:.0f} %" if most >= 1 else f"{most:.2g} %"
+
+
+def apart(change: tables.TableChange) -> list[str]:
+    """The keys of which no value is in both versions, where no row is."""
+    if change.matched or not change.added or not change.removed:
+        return []
+    return [
+        key for place, key in enumerate(change.keys)
+        if not {row[place] for row in change.added} & {row[place] for row in change.removed}
+    ]  # fmt: skip
+
+
+def written(cell: tables.Cell) -> tuple[str, str, str, str]:
+    """Old and new value, difference and interval: numbers with as few digits as tell them apart."""
+    x, y = tables.number(cell.old), tables.number(cell.new)
+    if x is None or y is None:
+        return cell.old or "(empty)", cell.new or "(empty)", "", ""
+    interval = "[{}, {}]".format(*_numbers(*cell.interval, least=6)) if cell.interval else ""
+    return *_numbers(x, y), f"{y - x:+.3g}".replace("-", "−"), interval
+
+
+def _numbers(x: float, y: float, least: int = 4) -> tuple[str, str]:
+    for digits in range(least, 14, 2):
+        shown = f"{x:.{digits}g}".replace("-", "−"), f"{y:.{digits}g}".replace("-", "−")
+        if shown[0] != shown[1] or x == y:
+            break
+    return shown
+
+
+def by_topic(found: Sequence[causes.Cause]) -> dict[str, list[causes.Cause]]:
+    """Topic → causes, in their order."""
+    topics = dict.fromkeys(cause.topic for cause in found)
+    return {topic: [cause for cause in found if cause.topic == topic] for topic in topics}
+
+
+def differing(found: Sequence[causes.Cause], report: str) -> int:
+    """How many of the causes concern a report."""
+    return sum(cause.reports == causes.EVERY or report in cause.reports for cause in found)
+
+
+def users(cause: causes.Cause, both: Sequence[str]) -> str:
+    """The reports that a cause concerns; those that it does not where they are fewer."""
+    others = [report for report in both if report not in cause.reports]
+    if cause.reports == causes.EVERY or (not others and len(both) > 1):
+        return causes.EVERY[0]
+    few = len(others) < len(both) / 4
+    return f"all but {', '.join(others)}" if few else ", ".join(cause.reports)
+
+
+def image(side: Side, figure: str) -> str:
+    """A figure of a version, base64."""
+    path = side.folder / "figures" / f"{figure}.png"
     try:
         return base64.b64encode(files.content(path)).decode()
     except (OSError, ValueError) as error:
@@ -213,6 +186,33 @@ def _image(path: Path) -> str:
         raise ReportError(f"cannot read {path}: {why}") from None
 
 
-def _part(manifest: Mapping[str, Any], first: str, second: str) -> Any:
-    part = manifest.get(first)
-    return part.get(second) if isinstance(part, dict) else None
+def join(names: Sequence[str], between: str) -> str:
+    """As text; Jinja's own would be HTML, which ``escaped`` leaves as it is."""
+    return between.join(names)
+
+
+def escaped(value: Any) -> Any:
+    """Text as HTML."""
+    from markupsafe import Markup, escape
+
+    if isinstance(value, Markup):
+        return value
+    # Pages are searched for addresses that they would load; one that is only told of is none.
+    return Markup(str(escape(value)).replace("//", "/&#47;"))
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    made = Environment(autoescape=True, finalize=escaped, undefined=StrictUndefined,
+                       trim_blocks=True, lstrip_blocks=True)  # fmt: skip
+    filters = (problems, points, reasons, rest, largest, apart, written, by_topic, differing,
+               users, image, join)  # fmt: skip
+    made.filters |= {one.__name__: one for one in filters} | {"title_of": causes.title}
+    made.globals |= {"LARGEST": LARGEST, "BEHIND": BEHIND, "ROWS": ROWS, "MARKS": MARKS}
+    return made.from_string(_file("page.html"))
+
+
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -219,7 +219,7 @@ def _unsaved(outcome: Run, work: Path) -> tuple[int, str] | None:
     """A cell whose tag promises what was not saved, or not shown; or a save without a tag."""
     file = work / CAPTIONS
     captions = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    saved = {(kind[:-1], name) for kind, names in captions.items() for name in names}
+    saved = {(k, name) for k in ("figure", "table") for name in captions.get(f"{k}s", {})}
     shown = {
         item
         for cell in outcome.cells

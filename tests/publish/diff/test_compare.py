@@ -13,17 +13,23 @@ from types import SimpleNamespace
 import pytest
 
 from ffcore.errors import ReportError
-from ffreport.analysis import published
 from ffreport.publish import versions
 from ffreport.publish.diff import causes as diff_causes
 from ffreport.publish.diff import compare
 from ffreport.publish.diff import page as diff_page
 from ffreport.publish.diff import tables as diff_tables
-from ffreport.publish.diff import words as diff_words
-from ffreport.publish.diff.bounds import BEYOND, INSIDE, UNKNOWN
 from ffreport.publish.diff.causes import ADDED, NEWLY, REMOVED, REPLACED, UNLIKE
 from ffreport.publish.diff.compare import DRAWN
-from ffreport.publish.diff.tables import CHANGED, LOST, ONLY_A, ONLY_B, SAME
+from ffreport.publish.diff.tables import (
+    BEYOND,
+    CHANGED,
+    INSIDE,
+    LOST,
+    ONLY_A,
+    ONLY_B,
+    SAME,
+    UNKNOWN,
+)
 from ffreport.publish.notebooks.cleaning import clean
 from tests.support.commands import pipeline
 
@@ -56,11 +62,14 @@ def png(shade=0, text=b"record"):
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"tEXt", text) + pixel + chunk(b"IEND", b"")
 
 
-def version(folder, tables=(), figures=(), inputs=INPUTS, **measured):
-    """Publish one report with these tables (name → CSV text) and figures (name → PNG, CSV or
-    None); returns the version's folder."""
+COLUMNS = {"keys": ["name"], "intervals": {"x": ["low", "high"]}}
+
+
+def version(folder, tables=(), figures=(), inputs=INPUTS, columns=COLUMNS, **measured):
+    """Publish one report with these tables (name → CSV text), whose columns mean the same, and
+    figures (name → PNG, CSV or None); returns the version's folder."""
     executed = folder / "work" / "rq1"
-    captions: dict = {"tables": {}, "figures": {}}
+    captions: dict = {"tables": {}, "figures": {}, "columns": {}}
     files = {f"tables/{name}.csv": text.encode() for name, text in dict(tables).items()}
     for name, (picture, data) in dict(figures).items():
         files |= {f"figures/{name}.{kind}": picture for kind in ("png", "svg", "pdf")}
@@ -68,6 +77,7 @@ def version(folder, tables=(), figures=(), inputs=INPUTS, **measured):
         captions["figures"][name] = f"Figure of {name} & more"
     for name in dict(tables):
         captions["tables"][name] = f"Table of {name} & more"
+        captions["columns"][name] = columns
     for name, content in files.items():
         (executed / name).parent.mkdir(parents=True, exist_ok=True)
         (executed / name).write_bytes(content)
@@ -87,10 +97,15 @@ def version(folder, tables=(), figures=(), inputs=INPUTS, **measured):
     )  # fmt: skip
 
 
-def changed(old, new, name="t"):
-    """The change of a table, both given as CSV text with rows apart by semicolons."""
-    rows = [[tuple(line.split(",")) for line in text.split(";")] for text in (old, new)]
-    return diff_tables.compare(name, *(diff_tables.Table(r[0], tuple(r[1:])) for r in rows))
+def table(text, keys="", **intervals):
+    """A table from CSV text with rows apart by semicolons, named by the columns in ``keys``."""
+    rows = [tuple(line.split(",")) for line in text.split(";")]
+    return diff_tables.Table(rows[0], tuple(rows[1:]), tuple(keys.split()), intervals)
+
+
+def changed(old, new, keys="name", **intervals):
+    """The change of a table whose new version alone declares keys and intervals."""
+    return diff_tables.compare("t", table(old), table(new, keys, **intervals))
 
 
 def causes(old, new):
@@ -106,9 +121,11 @@ def edited(**parts):
 # Tables
 
 
-def test_rows_are_aligned_by_their_names_whatever_their_order():
+def test_rows_are_aligned_by_their_keys_whatever_their_order():
     found = changed(
-        "name,seed,value;a,0,1.5;a,1,2.5;b,0,3.5", "name,seed,value;b,0,4.5;a,1,2.5;a,0,1.5"
+        "name,seed,value;a,0,1.5;a,1,2.5;b,0,3.5",
+        "name,seed,value;b,0,4.5;a,1,2.5;a,0,1.5",
+        "name seed",
     )
     assert found.keys == ("name", "seed") and found.note == "rows in another order"
     (cell,) = found.cells
@@ -138,6 +155,8 @@ def test_rows_and_columns_more_and_fewer_are_told():
 )
 def test_numbers_are_equal_to_twelve_digits(old, new, state):
     assert changed(f"name,x;a,{old};b,2.5", f"name,x;a,{new};b,2.5").state == state
+    keyed = changed(f"name,x;{old},1", f"name,x;{new},1")
+    assert keyed.matched == (1 if state == SAME else 0)
 
 
 def test_the_order_of_rows_and_columns_is_no_change():
@@ -146,109 +165,62 @@ def test_the_order_of_rows_and_columns_is_no_change():
     assert found.note == "rows in another order and columns in another order"
 
 
-def test_a_verdict_does_not_name_a_row():
-    found = changed("claim,verdict,under;T1,holds,sgd;T1,holds,adam;T2,holds,sgd",
-                    "claim,verdict,under;T1,holds,sgd;T1,fails,adam;T2,holds,sgd")  # fmt: skip
-    assert found.keys == ("claim", "under")
-    assert [(c.row, c.old, c.new) for c in found.cells] == [(("T1", "adam"), "holds", "fails")]
+def test_the_keys_of_the_old_version_serve_where_those_of_the_new_do_not():
+    old = table("name,x;a,1;b,2", "name")
+    for keys in ("", "name kind"):
+        found = diff_tables.compare("t", old, table("name,kind,x;b,k,2;a,k,3", keys))
+        assert found.keys == ("name",) and [c.row for c in found.cells] == [("a",)]
 
 
-def test_a_setting_that_is_no_whole_number_names_rows_and_a_measured_one_does_not():
-    named = changed(
-        "kind,theta,x;a,0.5,1.1;a,2.0,1.2;b,0.5,1.3", "kind,theta,x;a,0.5,1.1;a,2.0,9.2;b,0.5,1.3"
-    )
-    assert named.keys == ("kind", "theta") and len(named.cells) == 1
-    measured = changed("kind,x;a,1.1;a,1.2;a,1.3", "kind,x;a,1.4;a,1.5;a,1.3")
-    assert measured.keys == () and [c.row for c in measured.cells] == [("row 1",), ("row 2",)]
+@pytest.mark.parametrize("keys", ["", "lost", "twice"])
+def test_without_keys_that_serve_rows_are_compared_by_their_place(keys):
+    found = changed("twice,x;k,1;k,2", "twice,x;k,1;k,3", keys)
+    assert found.keys == () and [c.row for c in found.cells] == [("row 2",)]
+    assert (found.matched, found.unchanged, found.whole) == (2, 1, False)
 
 
-def test_results_on_other_data_are_other_rows():
-    found = changed(
-        "dataset,name,x;mnist-5k,a,1.5;mnist-5k,b,2.5", "dataset,name,x;mnist,a,1.5;mnist,b,2.5"
-    )
-    assert found.keys == ("dataset", "name") and found.matched == 0
-    assert len(found.added) == len(found.removed) == 2
-
-
-def test_digests_and_row_numbers_name_rows_only_where_nothing_else_does():
-    a, b = "0123456789abcdef", "fedcba9876543210"
-    assert changed(f"key,name;{a},x;{b},y", f"key,name;{a},x;{b},y").keys == ("name",)
-    assert changed(f"key,x;{a},1.5;{b},1.5", f"key,x;{b},1.5;{a},1.5").keys == ("key",)
-    assert changed("index,name;7,x;9,y", "index,name;7,x;9,y").keys == ("name",)
+def test_without_keys_tables_of_unequal_length_are_compared_as_a_whole():
+    found = changed("x,y;1,2;3,4", "x,z;1,2", "")
+    assert (found.state, found.whole, found.cells) == (CHANGED, True, ())
+    assert found.note == "A has 2 rows, B 1"
+    assert (found.added_columns, found.removed_columns) == (("z",), ("y",))
 
 
 def test_empty_tables_compare():
-    assert changed("a,b", "a,b").state == SAME
-    assert changed("a,b", "a,b;1,2").added == (("1",),)
+    assert changed("name,b", "name,b").state == SAME
+    assert changed("name,b", "name,b;1,2").added == (("1",),)
 
 
 @pytest.mark.parametrize(
-    ("columns", "old", "new", "column", "mark"),
+    ("columns", "interval", "old", "new", "mark"),
     [
-        ("difference,low,high", "5,4,6", "5.5,4,6", "difference", INSIDE),
-        ("difference,low,high", "5,4,6", "6.5,4,6", "difference", BEYOND),
-        ("other,difference,low,high", "9,5,4,6", "9,6.5,4,6", "difference", BEYOND),
-        ("low,high,share", "4,6,5", "4,6,7", "share", BEYOND),
-        ("share,share_low,share_high,x", "5,4,6,1", "5.5,4,6,1", "share", INSIDE),
-        ("gap low,gap high,gap mean", "4,6,5", "4,6,7", "gap mean", BEYOND),
-        ("chosen,chosen_gap,chosen_low,chosen_high", "90,5,4,6", "90,7,4,6", "chosen_gap", BEYOND),
-        ("chosen,chosen_gap,chosen_low,chosen_high", "90,5,4,6", "99,5,4,6", "chosen", UNKNOWN),
-        ("best,best_mean,low,high", "5.5,5,4,6", "7,5,4,6", "best", UNKNOWN),
-        ("mean,half", "5,1", "5.9,1", "mean", INSIDE),
-        ("mean,half", "5,1", "6.1,1", "mean", BEYOND),
-        ("last_mean,last_std", "5,1", "7.9,1", "last_mean", INSIDE),
-        ("last_mean,last_std", "5,1", "8.1,1", "last_mean", BEYOND),
-        ("difference,std,low,high", "5,9,4,6", "7,9,4,6", "difference", BEYOND),
-        ("x,low,high", "5,,", "5.1,,", "x", UNKNOWN),
-        ("x,low,high", "5,,", "5.1,4,6", "x", INSIDE),
-        ("x,low,high", "5,4,6", "5,4,7", "high", UNKNOWN),
+        ("x,low,high", ["low", "high"], "5,4,6", "5.5,4,6", INSIDE),
+        ("x,low,high", ["low", "high"], "5,4,6", "6,4,6", INSIDE),
+        ("x,low,high", ["low", "high"], "5,4,6", "6.5,4,6", BEYOND),
+        ("x,low,high", ["low", "high"], "5,4,6", "6.5,6,7", BEYOND),
+        ("x,low,high", ["low", "high"], "5,,", "5.1,,", UNKNOWN),
+        ("x,low,high", ["low", "high"], "5,,", "5.1,4,6", INSIDE),
+        ("x,low,high", ["low", "high"], "5,,", "5.1,5.05,6", BEYOND),
+        ("x,half", ["half", 1], "5,1", "5.9,1", INSIDE),
+        ("x,half", ["half", 1], "5,1", "6.1,1", BEYOND),
+        ("x,std", ["std", 3.0], "5,1", "7.9,1", INSIDE),
+        ("x,std", ["std", 3.0], "5,1", "8.1,1", BEYOND),
+        ("x,std", ["std", 3.0], "5,", "8.1,", UNKNOWN),
+        ("x,std", ["lost", 3.0], "5,1", "8.1,1", UNKNOWN),
+        ("x,low,high", None, "5,4,6", "7,4,6", UNKNOWN),
+        ("x,low,high", ["low", "high"], "5,4,6", "none,4,6", UNKNOWN),
     ],
 )
-def test_a_change_is_judged_by_the_interval_that_the_table_gives(columns, old, new, column, mark):
-    found = changed(f"name,{columns};a,{old}", f"name,{columns};a,{new}")
-    assert [cell.mark for cell in found.cells if cell.column == column] == [mark]
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "mark", "difference"),
-    [
-        ("46.8 % [36.2, 57.4] over 5 seeds", "50.1 % [40.0, 60.0] over 5 seeds", INSIDE, 3.3),
-        ("46.8 % [36.2, 57.4] over 5 seeds", "60.1 % [40.0, 70.0] over 5 seeds", BEYOND, 13.3),
-        ("46.8 % [36.2, 57.4] over 5 seeds", "50.1 % [40.0, 60.0] over 9 seeds", UNKNOWN, None),
-        ("98.18 ± 0.08", "98.40 ± 0.08", INSIDE, 0.22),
-        ("98.18 ± 0.08", "98.50 ± 0.08", BEYOND, 0.32),
-        ("−1.5 [−2.0, −1.0]", "−0.5 [−2.0, −1.0]", BEYOND, 1.0),
-        ("1,000 [900, 1,100]", "1,050 [900, 1,100]", INSIDE, 50),
-        ("holds", "does not hold", UNKNOWN, None),
-        ("5 runs", "6 runs", UNKNOWN, None),
-    ],
-)
-def test_intervals_in_words_are_read(old, new, mark, difference):
-    tables = [diff_tables.Table(("name", "said"), (("a", said), ("b", "x"))) for said in (old, new)]
-    (cell,) = diff_tables.compare("t", *tables).cells
-    assert cell.mark == mark
-    assert cell.difference == (None if difference is None else pytest.approx(difference))
-
-
-def test_a_single_network_is_judged_by_the_published_seeds():
-    row = published.ten_seeds().iloc[0]
-    name = "-".join(
-        row[f] for f in ("norm", "aggregation", "inhibition", "activation", "probability")
-    )
-    accuracy, spread = row["last_mean"], row["last_std"]
-
-    def mark(change, dataset=row["dataset"], verdict=published.WITHIN):
-        rows = [f"dataset,configuration,last,verdict;{dataset},{name},{value},{verdict}"
-                for value in (accuracy, accuracy + change * spread)]  # fmt: skip
-        return changed(*rows).cells[0].mark
-
-    assert (mark(2.9), mark(-3.1)) == (INSIDE, BEYOND)
-    assert mark(2.9, dataset="mnist-5k") == mark(2.9, verdict=published.NOT_COMPARABLE) == UNKNOWN
+def test_a_change_is_judged_by_the_declared_interval(columns, interval, old, new, mark):
+    of = {"x": interval} if interval else {}
+    found = changed(f"name,{columns};a,{old}", f"name,{columns};a,{new}", **of)
+    assert [cell.mark for cell in found.cells if cell.column == "x"] == [mark]
 
 
 def test_the_weightiest_change_comes_first():
     found = changed("name,x,low,high,y,said;a,5,4,6,1.5,yes;b,5,4,6,1.5,yes",
-                    "name,x,low,high,y,said;a,5.5,4,6,9.5,no;b,7,4,6,2.5,yes")  # fmt: skip
+                    "name,x,low,high,y,said;a,5.5,4,6,9.5,no;b,7,4,6,2.5,yes",
+                    x=["low", "high"])  # fmt: skip
     order = [(c.row[0], c.column) for c in found.cells]
     assert order == [("b", "x"), ("a", "said"), ("a", "y"), ("b", "y"), ("a", "x")]
     assert (found.marked(BEYOND), found.marked(INSIDE), found.marked(UNKNOWN)) == (1, 1, 3)
@@ -409,11 +381,11 @@ def test_every_table_and_figure_has_its_state(pair):
     assert [(c.topic, c.detail) for c in found.causes] == [
         ("packages", "2.0 → 2.1"), ("revision", "0123 → 4567"),
     ]  # fmt: skip
-    assert found.captions["tables/moved"] == "Table of moved & more"
+    assert found.caption("tables", "moved") == "Table of moved & more"
 
 
 def test_the_summary_counts_what_changed(pair):
-    lines = diff_words.summary(compare.compare(*pair))
+    lines = diff_page.summary(compare.compare(*pair))
     assert [line.split(", published")[0] for line in lines[:2]] == [
         f"A: {pair[0].name}",
         f"B: {pair[1].name}",
@@ -432,7 +404,7 @@ def test_the_summary_counts_what_changed(pair):
 def test_a_version_and_its_intact_copy_are_the_same(pair, copied):
     for other in (pair[1], copied):
         found = compare.compare(pair[1], other)
-        assert found.same and diff_words.summary(found)[0].endswith("the same version")
+        assert found.same and diff_page.summary(found)[0].endswith("the same version")
     with (copied / "index.html").open("a") as file:
         file.write("x")
     assert not compare.compare(pair[1], copied).same
@@ -441,7 +413,7 @@ def test_a_version_and_its_intact_copy_are_the_same(pair, copied):
 def test_equal_inputs_are_said_to_be_equal(pair, copied):
     (copied / "tables" / "moved.csv").write_text(TABLE)
     found = compare.compare(pair[1], copied)
-    assert diff_words.causes(found) == [
+    assert diff_page.reasons(found) == [
         "nothing that the manifests record: all inputs are the same"
     ]
     (moved,) = (t for t in found.tables if t.name == "moved")
@@ -464,7 +436,7 @@ def test_what_is_missing_or_damaged_is_named_and_the_rest_is_compared(pair, copi
         LOST,
         "figures/moved.png is damaged in B",
     )
-    assert figures["kept"].state == SAME and "kept.csv is damaged: row 1" in figures["kept"].note
+    assert figures["kept"].state == LOST and "kept.csv is damaged: row 1" in figures["kept"].note
     tables = {t.name: t for t in found.tables}
     assert tables["moved"].state == LOST and "in B: moved.csv is damaged" in tables["moved"].note
     assert (tables["kept"].state, tables["kept"].note) == (LOST, "tables/kept.csv is missing in B")
@@ -484,7 +456,7 @@ def test_without_a_readable_manifest_tables_and_figures_are_compared(pair, copie
     found = compare.compare(pair[0], copied)
     assert found.b.problems and found.causes == ()
     assert {t.name: t.state for t in found.tables}["moved"] == CHANGED
-    lines = diff_words.summary(found)
+    lines = diff_page.summary(found)
     assert any("manifest.json" in line for line in lines)
     assert any(line.startswith("cause: not known") for line in lines)
     assert "not known" in diff_page.page(found)
@@ -523,6 +495,38 @@ def test_only_figures_with_another_picture_are_embedded(pair):
     assert page.count("data:image/png;base64,") == 6
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [("", "they are compared by their place"), ("c,3\n", "is compared as a whole")],
+)
+def test_how_rows_of_a_version_without_declarations_were_compared_is_said(tmp_path, more, words):
+    a = version(tmp_path / "a", {"t": "name,x\na,1\nb,2\n"}, columns={})
+    b = version(tmp_path / "b", {"t": f"name,x\na,1\nb,3\n{more}"}, columns={})
+    found = compare.compare(a, b)
+    text = diff_page.page(found).replace("\n", " ")
+    assert words in text and found.tables[0].keys == ()
+    assert ("1 table compared as a whole" in text) is bool(more)
+    # The declaration of the newer version serves for both.
+    shutil.rmtree(tmp_path / "b")
+    b = version(tmp_path / "b", {"t": f"name,x\na,1\nb,3\n{more}"})
+    assert compare.compare(a, b).tables[0].keys == ("name",)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [3, [], {"keys": "name"}, {"keys": [["name"]], "intervals": []}, {"keys": None},
+     {"intervals": {"x": 3}}, {"intervals": {"x": ["low"]}}, {"intervals": {"x": ["low", None]}},
+     {"intervals": {"x": [1, "low"]}}, {"intervals": {"x": [["low"], "high"]}}],
+)  # fmt: skip
+def test_a_foreign_declaration_declares_nothing(tmp_path, columns):
+    folders = []
+    for side, x in (("a", 5), ("b", 9)):
+        table = {"t": f"name,x,low,high\na,{x},4,6\n"}
+        folders.append(version(tmp_path / side, table, columns=columns))
+    (found,) = compare.compare(*folders).tables
+    assert found.keys == () and [cell.mark for cell in found.cells] == [UNKNOWN]
+
+
 def test_addresses_in_cells_are_shown_and_never_loaded(tmp_path):
     folders = []
     for value in ("url(http://x.org/a)", "src=//x.org"):
@@ -543,7 +547,7 @@ def test_of_long_tables_the_largest_changes_are_shown_and_all_counted(tmp_path):
     page = diff_page.page(compare.compare(*folders))
     assert page.count('<td class="row">') == diff_page.LARGEST
     assert f"The {diff_page.LARGEST} largest of {number} changed cells" in page
-    assert f">n{number}<" in page and ">n1<" not in page
+    assert f">row {number}<" in page and ">row 1<" not in page
 
 
 @pytest.mark.parametrize(("width", "beside"), [(1280, True), (400, False)])
