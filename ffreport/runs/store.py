@@ -26,6 +26,7 @@ from ffreport.runs.frames import read_frame, read_table, write_frames
 from ffreport.runs.index import DAMAGE as _DAMAGE
 from ffreport.runs.index import Inventory, Remembered, summary_table
 from ffreport.runs.record import RECORD
+from ffreport.runs.results import OWN, E, E_co, Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,18 +48,19 @@ class State:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A stored run; tables and weights are read when asked for."""
+class Run(Result[E_co]):
+    """A stored run; tables and weights are read when asked for.
+
+    Args:
+        folder: of the run.
+        files: bytes and checksum of each of its files but the record, by name.
+    """
 
     folder: Path
-    experiment: AnyExperiment
-    summary: dict[str, Any]
-    seconds: dict[str, float]
-    provenance: dict[str, Any]
     files: dict[str, Any]
+    origin = OWN
 
     def table(self, name: str) -> pd.DataFrame:
-        """One of the run's tables, such as ``history``."""
         path = self.folder / f"{name}.parquet"
         try:
             return read_table(path)
@@ -74,6 +76,10 @@ class Run:
             return load_file(self.folder / WEIGHTS)
         except (OSError, SafetensorError) as error:
             raise StoreError(_advice(self.experiment, f"{WEIGHTS}: {error}")) from None
+
+    @property
+    def content(self) -> Any:
+        return {name: facts["sha256"] for name, facts in self.files.items()}
 
 
 class Store:
@@ -125,7 +131,7 @@ class Store:
                 return State("outdated", f"{topic} changed{_difference(then, now)}")
         return State("stored")
 
-    def load(self, experiment: AnyExperiment) -> Run:
+    def load(self, experiment: E) -> Run[E]:
         """A stored run.
 
         Raises:
@@ -136,7 +142,7 @@ class Store:
             raise StoreError(_advice(experiment, state.reason))
         return self._run(self.runs / experiment.key)
 
-    def usable(self, experiments: Iterable[AnyExperiment]) -> list[Run]:
+    def usable(self, experiments: Iterable[E]) -> list[Run[E]]:
         """The runs of those experiments that are stored and intact, in their order."""
         found = [self._run(self.runs / e.key) for e in experiments if self.state(e).usable]
         self.save_verified()
@@ -347,8 +353,8 @@ def history_table(runs: Sequence[Run]) -> pd.DataFrame:
 def _as_run(folder: Path) -> Run:
     record = sealed.read(folder)
     experiment = from_record(record["kind"], record["experiment"])
-    return Run(folder, experiment, record["summary"], record["seconds"],
-               record["provenance"], record["files"])  # fmt: skip
+    return Run(experiment, record["summary"], record["seconds"], record["provenance"], folder,
+               record["files"])  # fmt: skip
 
 
 def _facts(path: Path) -> dict[str, Any]:
