@@ -95,7 +95,7 @@ class Material:
 
     @cached_property
     def networks(self) -> list[Any]:
-        return list(shipped.read(ROOT / "shipped").values())
+        return list(shipped.read(ROOT / "shipped", "network").values())
 
 
 def ten_seeds(m: Material) -> str:

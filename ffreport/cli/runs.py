@@ -154,7 +154,6 @@ def share(
     runs measured, to tables that others can report from."""
     from ffreport.base.home import INSIDE
     from ffreport.pipeline.upkeep import share as sharing
-    from ffreport.runs import shipped
     from ffreport.runs.store import Store
 
     into = into or PROJECT.get() / "shipped"
@@ -174,7 +173,7 @@ def share(
             )
         same = into.resolve() == results.resolve()
         with nullcontext() if same else alone(into, marked=False):
-            added, replaced = shipped.write(into, runs) if runs else (0, 0)
+            added, replaced = sharing.networks(into, runs)
             more, again = sharing.studies(into, stored)
             measured = sharing.latents(into, runs, results) if latents and runs else 0
     print(

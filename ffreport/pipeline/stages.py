@@ -26,8 +26,8 @@ from ffreport.pipeline.training import planning, schedule
 from ffreport.pipeline.training.tasks import Outcome, perform
 from ffreport.publish.notebooks import catalogue
 from ffreport.runs import origin
-from ffreport.runs import results as records
-from ffreport.runs.results import Evidence
+from ffreport.runs.results import Results
+from ffreport.runs.shipped import Tables
 from ffreport.runs.store import State, Store
 from ffreport.study.profiles import Profile
 
@@ -260,9 +260,9 @@ class Pipeline:
         return EXPLORER_NEEDS if name == EXPLORER else self.notebooks[name].needs
 
     @cached_property
-    def evidence(self) -> Evidence:
+    def evidence(self) -> Results:
         """What there is to report from."""
-        return Evidence(self.store, self.root / "shipped")
+        return Results(self.store, Tables(self.root / "shipped"))
 
     def run_digests(self, name: str) -> dict[str, str]:
         """Name of each network or study that a report has results of → digest of those."""
@@ -333,7 +333,7 @@ class Pipeline:
         lacking = [e for e, s in states.items() if not s.usable and s.name != "outdated"]
         if self.needs(name).weights == "needed":
             planned = [e for e in needed if isinstance(e, Experiment)]
-            if not any(records.find(planned, self.store, dict)):
+            if not any(self.evidence.of(planned, "weights")):
                 raise StoreError(
                     f"{name} needs the weights of networks, which no shipped table has, and none "
                     f"is stored in {self.store.runs}; run `{self.profile.command('train')}`"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from ffcore.config import FACTORS, Experiment
 from ffcore.errors import ConfigError
 from ffcore.files import json_file
 from ffreport.base.digests import digest
-from ffreport.runs.record import RECORD
+from ffreport.runs.record import RECORD, RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +78,7 @@ class Inventory:
         read: gives the record in a run's folder, and raises one of DAMAGE where it is not sound.
     """
 
-    def __init__(self, runs: Path, read: Callable[[Path], Mapping[str, Any]]) -> None:
+    def __init__(self, runs: Path, read: Callable[[Path], RunRecord]) -> None:
         self._runs, self._read = runs, read
         self._remembered = Remembered(runs / ".index.json")
 
@@ -140,15 +140,14 @@ def _flat(value: Any) -> Any:
     return "x".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
-def _row(record: Mapping[str, Any], key: str) -> list[Any]:
+def _row(record: RunRecord, key: str) -> list[Any]:
     """What is remembered of a record."""
-    if record["key"] != key:
-        raise ValueError(f"is of the run {record['key']}")
-    origin = record["provenance"]
+    if record.key != key:
+        raise ValueError(f"is of the run {record.key}")
+    origin = record.provenance
     return [
-        str(record["kind"]), str(record["name"]), dict(record["experiment"]),
-        dict(record["summary"]), float(sum(record["seconds"].values())),
-        {str(name): int(facts["bytes"]) for name, facts in record["files"].items()},
+        record.kind, record.name, record.experiment, record.summary, sum(record.seconds.values()),
+        {name: file.bytes for name, file in record.files.items()},
         {topic: digest(origin[topic]) for topic in ORIGIN if topic in origin},
     ]  # fmt: skip
 

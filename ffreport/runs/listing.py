@@ -145,7 +145,7 @@ def _compared(entry: Entry, today: dict[Any, Any], code: Any) -> tuple[str, str]
         pair = (then.get("code"), now["code"])
         if pair not in today:
             today[pair] = record.lacking(
-                record.read(entry.folder)["provenance"].get("code"), expected["code"]
+                record.read(entry.folder).provenance.get("code"), expected["code"]
             )
         if not today[pair]:
             other.remove("code")

@@ -8,20 +8,73 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, create_model
+from pydantic import ValidationError as Invalid
+
 from ffcore.config import KINDS
 from ffcore.files import json_file
+from ffreport.base.console import plain
 
 FORMAT = 1
 RECORD = "run.json"
 LARGEST = 2**53  # up to here a JSON number is exact everywhere
 
 
-def read(folder: Path) -> dict[str, Any]:
+def _flags(summary: dict[str, Any]) -> dict[str, Any]:
+    if any(isinstance(value, bool) != (name == "stopped") for name, value in summary.items()):
+        raise ValueError("only stopped is true or false")
+    return summary
+
+
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+Name = Annotated[str, Field(pattern=r"^[^/\\\x00]+$")]  # of a file in the folder itself
+Whole = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
+Number = Whole | InstanceOf[float]  # NaN, too: of what was not measured
+STRICT = ConfigDict(strict=True)
+
+
+class File(BaseModel):
+    """A file of a run."""
+
+    model_config = STRICT
+    bytes: Annotated[int, Field(ge=0, le=LARGEST)]
+    sha256: Text
+
+
+class RunRecord(BaseModel):
+    """What is recorded of a run.
+
+    Args:
+        kind, key, name, experiment: of the experiment, as JSON values.
+        summary: numbers that came of the training; None for what there is not.
+        seconds: that parts of the training took.
+        provenance: what it was made of and with.
+        files: in the run's folder, but the record itself.
+    """
+
+    model_config = STRICT
+    kind: Text
+    key: Text
+    name: Text
+    experiment: dict[str, Any]
+    summary: Annotated[dict[str, bool | Number | None], AfterValidator(_flags)]
+    seconds: dict[str, Number]
+    provenance: dict[str, Any]
+    files: dict[Name, File]
+
+    def text(self) -> str:
+        """The sealed JSON of the record."""
+        record = {"format": FORMAT, **self.model_dump()}
+        record["seal"] = seal(record)
+        return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+
+
+def read(folder: Path) -> RunRecord:
     """The record in a run's folder.
 
     Raises:
@@ -33,23 +86,15 @@ def read(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{RECORD} is not a run record of format {FORMAT}")
     if record.get("seal") != seal(record):
         raise ValueError(f"{RECORD} was altered: its seal does not fit")
-    for name in ("kind", "key", "name"):
-        _check(name, record.get(name), _is_text)
-    for part in ("experiment", "summary", "seconds", "provenance", "files"):
-        _check(part, record.get(part), lambda value: isinstance(value, dict))
-    fields = KINDS[record["kind"]].model_fields if record["kind"] in KINDS else {}
-    for name, value in record["experiment"].items():
-        if name in fields:
-            _check(name, value, _test(fields[name].annotation))
-    for name, value in record["summary"].items():
-        _check(name, value, _is_flag if name == "stopped" else _is_measured)
-    for name, value in record["seconds"].items():
-        _check(name, value, _is_number)
-    for name, facts in record["files"].items():
-        if Path(name).name != name or "\0" in name:
-            raise ValueError(f"{RECORD} names a file outside of its folder: {name!r}")
-        _check(name, facts, _is_file)
-    return record
+    try:
+        found = RunRecord.model_validate(record)
+        _typed(found.kind).model_validate({"experiment": found.experiment})
+        return found
+    except Invalid as error:
+        first = error.errors(include_url=False)[0]
+        place = plain(" of ".join(map(str, first["loc"][1::-1])))
+        value = "missing" if first["type"] == "missing" else f"{first['input']!r:.60}"
+        raise ValueError(f"{RECORD}: {place} is {value}") from None
 
 
 def seal(record: Mapping[str, Any]) -> str:
@@ -58,53 +103,23 @@ def seal(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _check(name: str, value: Any, sound: Callable[[Any], bool]) -> None:
-    if not sound(value):
-        raise ValueError(f"{RECORD}: {name} is {value!r:.60}")
-
-
 @cache
-def _test(annotation: Any) -> Callable[[Any], bool]:
-    """What a setting of some type is in JSON."""
+def _typed(kind: str) -> type[BaseModel]:
+    """A record's ``experiment`` with the types of its settings in JSON, as far as these are known:
+    they may be of another version, and their values of a plug-in."""
+    known = KINDS[kind].model_fields if kind in KINDS else {}
+    types: Any = {name: (_in_json(field.annotation), None) for name, field in known.items()}
+    settings = create_model("Settings", __config__=STRICT, **types)
+    return create_model("Typed", experiment=(settings, ...))
+
+
+def _in_json(annotation: Any) -> Any:
+    """The type in JSON of a setting of some type."""
     if get_origin(annotation) is Annotated:
-        return _test(get_args(annotation)[0])
-    if annotation is float:
-        return _is_number
-    if annotation is int:
-        return _is_whole
+        return _in_json(get_args(annotation)[0])
     if get_origin(annotation) is tuple:
-        inner = _test(get_args(annotation)[0])
-        return lambda value: isinstance(value, list) and all(map(inner, value))
-    return _is_text
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and "\0" not in value
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not _is_flag(value) and abs(value) <= LARGEST
-
-
-def _is_number(value: Any) -> bool:
-    return _is_whole(value) or isinstance(value, float)
-
-
-def _is_measured(value: Any) -> bool:
-    return value is None or _is_number(value)
-
-
-def _is_file(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and _is_whole(value.get("bytes"))
-        and value["bytes"] >= 0
-        and _is_text(value.get("sha256"))
-    )
+        return list[_in_json(get_args(annotation)[0])]  # type: ignore[misc]
+    return {float: Number, int: Whole}.get(annotation, Text)
 
 
 def lacking(then: Any, now: Iterable[str]) -> list[str]:

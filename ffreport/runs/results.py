@@ -1,50 +1,70 @@
-"""What there is to report for a planned network: a run of one's own, a shipped result, or a part.
+"""What there is to report for a planned experiment: a run of one's own, a shipped result, a part.
 
 A planned network that was not trained as planned may have a stand-in: the same experiment in
-another number format, or with fewer epochs. Every record says which it is.
+another number format, or with fewer epochs. Every result says what it stands for.
 """
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
-from ffcore.config import AnyExperiment, Experiment, SparsityExperiment
+from ffcore.config import AnyExperiment, Experiment
 from ffreport.base import digests
-from ffreport.runs import shipped, shipped_studies
-from ffreport.runs.store import Run, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pandas as pd
 
-    from ffreport.runs.shipped import Entry
+    from ffreport.runs.shipped import Tables
+    from ffreport.runs.store import Store
 
 OWN, SHIPPED = "own", "shipped"
 MIXED = f"{OWN} and {SHIPPED}"  # of several networks
+Need = Literal["numbers", "latents", "weights"]
+
+E = TypeVar("E", bound=AnyExperiment)
+E_co = TypeVar("E_co", bound=AnyExperiment, covariant=True)
 
 
 @dataclass(frozen=True)
-class Record:
-    """The result that stands for a planned network.
+class Result(ABC, Generic[E_co]):
+    """What came of a training: a ``store.Run`` of one's own, or a ``shipped.Shipped`` one.
 
-    ``experiment`` is what was trained, ``content`` identifies its numbers, ``history`` reads its
-    rows (see ``train.Result``).
+    Args:
+        experiment: what was trained.
+        summary, seconds, provenance: of the run's record.
+        stands_for: the planned experiment, where that is another.
     """
 
-    planned: Experiment
-    experiment: Experiment
-    origin: str
+    experiment: E_co
     summary: dict[str, Any]
-    content: Any
-    history: Callable[[], pd.DataFrame]
+    seconds: dict[str, float]
+    provenance: dict[str, Any]
+    stands_for: E_co | None = field(default=None, kw_only=True)
+
+    origin: ClassVar[str]
+
+    @abstractmethod
+    def table(self, name: str) -> pd.DataFrame:
+        """One of its tables, such as ``history``.
+
+        Raises:
+            StoreError: there is none, or it is damaged.
+        """
+
+    @property
+    @abstractmethod
+    def content(self) -> Any:
+        """A JSON value that identifies its numbers."""
+
+    @property
+    def planned(self) -> E_co:
+        """The experiment that the result is shown for."""
+        return self.stands_for or self.experiment
 
     @property
     def whole(self) -> bool:
@@ -57,169 +77,119 @@ class Record:
         return self.origin != OWN or self.experiment != self.planned
 
     def __str__(self) -> str:
-        """Such as ``shipped, 5 of 50 epochs, bf16``."""
-        epochs = "" if self.whole else f"{self.experiment.epochs} of "
-        return f"{self.origin}, {epochs}{self.planned.epochs} epochs, {self.experiment.precision}"
+        """Which kind of result it is, such as ``shipped, 5 of 50 epochs, bf16``."""
+        e = self.experiment
+        if not isinstance(e, Experiment):
+            return f"{self.origin} sparsity runs"
+        epochs = "" if self.whole else f"{e.epochs} of "
+        return f"{self.origin}, {epochs}{self.planned.epochs} epochs, {e.precision}"
 
 
-def find(
-    planned: Sequence[Experiment], store: Store, shipped: Callable[[], Mapping[str, Entry]]
-) -> list[Record | None]:
-    """The best result for each planned network, None where there is none.
+class Results:
+    """The results of a store, and of the tables that travel with the project."""
 
-    A whole training comes before a part, and of parts the longest; then one's own run before a
-    shipped one, then the planned number format before another.
+    def __init__(self, store: Store, shipped: Tables) -> None:
+        self.store, self.shipped = store, shipped
+        self._kin: dict[str, tuple[Any, dict[str, list[Any]]]] = {}
 
-    Args:
-        shipped: what travels with the project; asked only where a run is lacking.
-    """
-    runs = {run.experiment.key: run for run in store.usable(planned)}
-    whole = {p: _own(p, runs[p.key]) for p in planned if p.key in runs}
-    if len(whole) == len(set(planned)):
-        return [whole[p] for p in planned]  # No need to look at everything that is stored.
-    own, entries = _own_kin(store), shipped()
-    theirs: dict[str, list[tuple[Experiment, str]]] = {}
-    for entry in entries.values():
-        theirs.setdefault(kin(entry.experiment), []).append((entry.experiment, SHIPPED))
+    def of(self, planned: Sequence[E], need: Need = "numbers") -> list[Result[E] | None]:
+        """The best result for each planned experiment, None where there is none.
 
-    def candidates(p: Experiment) -> list[tuple[Experiment, str]]:
-        return [*own.get(kin(p), ()), *theirs.get(kin(p), ())]
+        A whole training comes before a part, and of parts the longest; then one's own run before a
+        shipped one, then the planned number format before another.
 
-    found = [whole.get(p) or _best(p, candidates(p), store, entries) for p in planned]
-    store.save_verified()
-    return found
+        Args:
+            need: ``weights``, which only runs of one's own have; ``latents``, which of shipped
+                networks those have whose latents were measured; or ``numbers``, which all have.
+        """
+        own = {run.experiment.key: run for run in self.store.usable(planned)}
+        if len(own) == len(set(planned)):
+            return [own[p.key] for p in planned]  # No need to look at everything that is stored.
+        found = [own.get(p.key) or self._best(p, need) for p in planned]
+        self.store.save_verified()
+        return found
 
-
-def exact(planned: Experiment, store: Store, shipped: Mapping[str, Entry]) -> Record | None:
-    """The run or the shipped result of just this experiment, number format and epochs included."""
-    if store.state(planned).usable:
-        return _own(planned, store.load(planned))
-    if entry := shipped.get(planned.key):
-        numbers = [entry.summary, entry.history["test_accuracy"].tolist()]
-        rows = partial(_same, entry.history)
-        return Record(planned, planned, SHIPPED, entry.summary, numbers, rows)
-    return None
-
-
-def _own(e: Experiment, run: Run) -> Record:
-    """A stored network as the record of itself."""
-    content = {name: facts["sha256"] for name, facts in run.files.items()}
-    return Record(e, e, OWN, run.summary, content, partial(run.table, "history"))
-
-
-def _best(
-    planned: Experiment,
-    candidates: Sequence[tuple[Experiment, str]],
-    store: Store,
-    shipped: Mapping[str, Entry],
-) -> Record | None:
-    def rank(candidate: tuple[Experiment, str]) -> tuple[Any, ...]:
-        e, origin = candidate
-        return -e.epochs, origin != OWN, e.precision != planned.precision, e.precision
-
-    for e, _ in sorted((c for c in candidates if c[0].epochs <= planned.epochs), key=rank):
-        if found := exact(e, store, shipped):
-            return replace(found, planned=planned)
-    return None
-
-
-def _same(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame
-
-
-def kin(experiment: Experiment) -> str:
-    """What an experiment shares with its stand-ins: all settings but epochs and number format."""
-    settings = {k: v for k, v in experiment.settings.items() if k not in ("epochs", "precision")}
-    return json.dumps(settings, sort_keys=True)
-
-
-def _own_kin(store: Store) -> dict[str, list[tuple[Experiment, str]]]:
-    """The stored networks by what they share with their stand-ins: worked out once for a store, for
-    every report asks."""
-    stored = store.experiments()
-    known = _KIN.get(store)
-    if known is None or known[0] is not stored:
-        found: dict[str, list[tuple[Experiment, str]]] = {}
-        for e in stored:
-            if isinstance(e, Experiment):
-                found.setdefault(kin(e), []).append((e, OWN))
-        known = _KIN[store] = (stored, found)
-    return known[1]
-
-
-_KIN: WeakKeyDictionary[Store, Any] = WeakKeyDictionary()
-
-
-@dataclass
-class Evidence:
-    """Looks into a store, and into a folder of shipped tables."""
-
-    store: Store
-    folder: Path
-
-    @cached_property
-    def shipped(self) -> dict[str, shipped.Entry]:
-        """The networks that travel with the project, by key."""
-        return shipped.read(self.folder)
-
-    @cached_property
-    def studies(self) -> dict[str, shipped_studies.SharedRun]:
-        """The sparsity runs that travel with the project, by key."""
-        return shipped_studies.read(self.folder)
-
-    def records(
-        self, needed: Sequence[AnyExperiment], weights: bool = False
-    ) -> list[Record | None]:
-        """What stands for each network of these, see ``find``; with ``weights`` once more
-        among one's own runs alone, for these may be others than the best."""
-        planned = [e for e in needed if isinstance(e, Experiment)]
-        found = find(planned, self.store, lambda: self.shipped)
-        return found + find(planned, self.store, dict) if weights else found
+    def exact(self, experiment: E, need: Need = "numbers") -> Result[E] | None:
+        """The run or the shipped result of just this experiment, number format and epochs
+        included."""
+        if self.store.state(experiment).usable:
+            return self.store.load(experiment)
+        if need == "weights" or (need == "latents" and experiment.key not in self.shipped.latents):
+            return None
+        return self.shipped.of(experiment.kind).get(experiment.key)
 
     def digests(self, needed: Sequence[AnyExperiment], weights: bool = False) -> dict[str, str]:
         """Name of each network or sparsity run that there are results of → digest of those."""
-        studies = [e for e in needed if isinstance(e, SparsityExperiment)]
-        found = {
-            run.experiment.name: digests.digest({n: f["sha256"] for n, f in run.files.items()})
-            for run in self.store.usable(studies)
-        }
-        files = []
-        if len(found) < len(studies) and any(e.key in self.studies for e in studies):
-            files += [self.folder / file for file in shipped_studies.FILES]
-        if weights and (self.folder / shipped.LATENTS).is_file():
-            files.append(self.folder / shipped.LATENTS)
-        found |= {path.name: digests.file_digest(path) for path in files}
+        found, files = {}, {self.shipped.measured} if weights else set()
         networks: dict[str, list[Any]] = {}
-        for r in filter(None, self.records(needed, weights)):
-            networks.setdefault(r.planned.name, []).append([r.origin, r.experiment.key, r.content])
+        for r in self._shown(needed, weights):
+            if isinstance(r.experiment, Experiment):
+                content = [r.origin, r.experiment.key, r.content]
+                networks.setdefault(r.planned.name, []).append(content)
+            elif r.origin == OWN:
+                found[r.planned.name] = digests.digest(r.content)
+            else:
+                files |= {*self.shipped.files(r.experiment.kind)}
+        found |= {path.name: digests.file_digest(path) for path in files if path.is_file()}
         return found | {planned: digests.digest(of) for planned, of in networks.items()}
 
     def counted(self, planned: Sequence[AnyExperiment]) -> Counter[str]:
-        """How many of some networks and sparsity runs have a stand-in, by what it is."""
-        found = Counter(str(r) for r in self.records(planned) if r and r.stands_in)
-        if shared := len(self._shared(planned)):
-            found[f"{SHIPPED} sparsity runs"] = shared
-        return found
+        """How many of some experiments have a stand-in, by what it is."""
+        return Counter(str(r) for r in self._shown(planned) if r.stands_in)
 
     def stand_ins(self, needed: Sequence[AnyExperiment], weights: bool) -> dict[str, list[str]]:
         """Planned name → origin and name of the result that reports show in its place."""
-        found = {
-            r.planned.name: [r.origin, r.experiment.name]
-            for r in self.records(needed, weights)
-            if r and r.stands_in
-        }
-        return found | {name: [SHIPPED, name] for name in self._shared(needed)}
+        shown = self._shown(needed, weights)
+        return {r.planned.name: [r.origin, r.experiment.name] for r in shown if r.stands_in}
 
     def anything(self, needed: Sequence[AnyExperiment]) -> bool:
         """Whether there is anything of some networks and of some sparsity runs, where needed."""
-        studies = [e for e in needed if isinstance(e, SparsityExperiment)]
-        there = any(self.records(needed)) if len(studies) < len(needed) else True
-        if not studies or not there:
-            return there
-        return any(e.key in self.studies for e in studies) or bool(self.store.usable(studies))
+        return {e.kind for e in needed} == {r.planned.kind for r in self._shown(needed)}
 
-    def _shared(self, experiments: Iterable[AnyExperiment]) -> list[str]:
-        """Names of the sparsity runs that are shipped and not stored."""
-        studies = [e for e in experiments if isinstance(e, SparsityExperiment)]
-        own = {run.experiment for run in self.store.usable(studies)}
-        return sorted({e.name for e in studies if e not in own and e.key in self.studies})
+    def _shown(
+        self, needed: Sequence[AnyExperiment], weights: bool = False
+    ) -> Iterator[Result[AnyExperiment]]:
+        """What reports show of some experiments; with ``weights`` once more among one's own runs
+        alone, for these may be others than the best."""
+        found = self.of(needed) + (self.of(needed, "weights") if weights else [])
+        return filter(None, found)
+
+    def _best(self, planned: E, need: Need) -> Result[E] | None:
+        """The best result that stands in for an experiment."""
+
+        def rank(candidate: tuple[Any, str]) -> tuple[Any, ...]:
+            e, origin = candidate
+            precision = getattr(e, "precision", "")
+            other = precision != getattr(planned, "precision", "")
+            return -e.epochs, origin != OWN, other, precision
+
+        origins = (OWN,) if need == "weights" else (OWN, SHIPPED)
+        candidates = [(e, origin) for origin in origins for e in self._alike(planned, origin)
+                      if e.epochs <= planned.epochs]  # fmt: skip
+        for e, _ in sorted(candidates, key=rank):
+            if found := self.exact(e, need):
+                return replace(found, stands_for=planned)
+        return None
+
+    def _alike(self, planned: E, origin: str) -> list[Any]:
+        """The experiments that were trained of an experiment's ``kin``; all are grouped once, for
+        every report asks."""
+        kind = planned.kind
+        source = self.store.experiments() if origin == OWN else self.shipped.of(kind)
+        known = self._kin.get(origin + kind)
+        if known is None or known[0] is not source:
+            there = source if isinstance(source, list) else [r.experiment for r in source.values()]
+            groups: dict[str, list[Any]] = {}
+            for e in there:
+                if e.kind == kind:
+                    groups.setdefault(kin(e), []).append(e)
+            known = self._kin[origin + kind] = (source, groups)
+        return known[1].get(kin(planned), [])
+
+
+def kin(experiment: AnyExperiment) -> str:
+    """What an experiment shares with its stand-ins: all settings, but for epochs and number format
+    of a network."""
+    apart = ("epochs", "precision") if isinstance(experiment, Experiment) else ()
+    settings = {k: v for k, v in experiment.settings.items() if k not in apart}
+    return json.dumps([experiment.kind, settings], sort_keys=True)

@@ -25,7 +25,8 @@ from ffreport.runs import record as sealed
 from ffreport.runs.frames import read_frame, read_table, write_frames
 from ffreport.runs.index import DAMAGE as _DAMAGE
 from ffreport.runs.index import Inventory, Remembered, summary_table
-from ffreport.runs.record import RECORD
+from ffreport.runs.record import RECORD, File, RunRecord
+from ffreport.runs.results import OWN, E, E_co, Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,18 +48,19 @@ class State:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A stored run; tables and weights are read when asked for."""
+class Run(Result[E_co]):
+    """A stored run; tables and weights are read when asked for.
+
+    Args:
+        folder: of the run.
+        files: bytes and checksum of each of its files but the record, by name.
+    """
 
     folder: Path
-    experiment: AnyExperiment
-    summary: dict[str, Any]
-    seconds: dict[str, float]
-    provenance: dict[str, Any]
-    files: dict[str, Any]
+    files: dict[str, File]
+    origin = OWN
 
     def table(self, name: str) -> pd.DataFrame:
-        """One of the run's tables, such as ``history``."""
         path = self.folder / f"{name}.parquet"
         try:
             return read_table(path)
@@ -74,6 +76,10 @@ class Run:
             return load_file(self.folder / WEIGHTS)
         except (OSError, SafetensorError) as error:
             raise StoreError(_advice(self.experiment, f"{WEIGHTS}: {error}")) from None
+
+    @property
+    def content(self) -> Any:
+        return {name: facts.sha256 for name, facts in self.files.items()}
 
 
 class Store:
@@ -125,7 +131,7 @@ class Store:
                 return State("outdated", f"{topic} changed{_difference(then, now)}")
         return State("stored")
 
-    def load(self, experiment: AnyExperiment) -> Run:
+    def load(self, experiment: E) -> Run[E]:
         """A stored run.
 
         Raises:
@@ -136,7 +142,7 @@ class Store:
             raise StoreError(_advice(experiment, state.reason))
         return self._run(self.runs / experiment.key)
 
-    def usable(self, experiments: Iterable[AnyExperiment]) -> list[Run]:
+    def usable(self, experiments: Iterable[E]) -> list[Run[E]]:
         """The runs of those experiments that are stored and intact, in their order."""
         found = [self._run(self.runs / e.key) for e in experiments if self.state(e).usable]
         self.save_verified()
@@ -192,19 +198,13 @@ class Store:
                 frame.to_parquet(building / f"{name}.parquet", index=False)
             tensors = {k: torch.as_tensor(w) for k, w in weights.items()}
             files.write_tensors(building / WEIGHTS, tensors)
-            record = {
-                "format": sealed.FORMAT,
-                "kind": experiment.kind,
-                "key": experiment.key,
-                "name": experiment.name,
-                "experiment": experiment.model_dump(mode="json"),
-                "summary": dict(summary),
-                "seconds": dict(seconds),
-                "provenance": dict(provenance),
-                "files": {p.name: _facts(p) for p in sorted(building.iterdir())},
-            }
-            record["seal"] = sealed.seal(record)
-            (building / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+            record = RunRecord(
+                kind=experiment.kind, key=experiment.key, name=experiment.name,
+                experiment=experiment.model_dump(mode="json"), summary=dict(summary),
+                seconds=dict(seconds), provenance=dict(provenance),
+                files={p.name: _facts(p) for p in sorted(building.iterdir())},
+            )  # fmt: skip
+            (building / RECORD).write_text(record.text())
             for path in building.iterdir():
                 files.flush(path)
             self._unlisted.touch()
@@ -325,14 +325,14 @@ class Store:
             self._read[folder.name] = (stamp, _as_run(folder))
         return self._read[folder.name][1]
 
-    def _check_file(self, path: Path, facts: Mapping[str, Any]) -> None:
+    def _check_file(self, path: Path, facts: File) -> None:
         """Raise ValueError unless the file has its recorded size and content."""
         size = path.stat().st_size
         if not path.is_file():  # a pipe would be read for ever
             raise ValueError(f"{path.name} is no regular file")
-        if size != facts["bytes"]:
-            raise ValueError(f"{path.name} has {size} bytes instead of {facts['bytes']}")
-        if self._remembered.of(path, lambda: file_digest(path)) != facts["sha256"]:
+        if size != facts.bytes:
+            raise ValueError(f"{path.name} has {size} bytes instead of {facts.bytes}")
+        if self._remembered.of(path, lambda: file_digest(path)) != facts.sha256:
             raise ValueError(f"{path.name} does not have its recorded checksum")
 
 
@@ -346,13 +346,12 @@ def history_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def _as_run(folder: Path) -> Run:
     record = sealed.read(folder)
-    experiment = from_record(record["kind"], record["experiment"])
-    return Run(folder, experiment, record["summary"], record["seconds"],
-               record["provenance"], record["files"])  # fmt: skip
+    experiment = from_record(record.kind, record.experiment)
+    return Run(experiment, record.summary, record.seconds, record.provenance, folder, record.files)
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+def _facts(path: Path) -> File:
+    return File(bytes=path.stat().st_size, sha256=file_digest(path))
 
 
 def _replace(building: Path, folder: Path) -> None:

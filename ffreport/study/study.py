@@ -19,10 +19,8 @@ from ffreport.base.home import INSIDE, results_folder
 from ffreport.base.threads import one_thread
 from ffreport.data import load, sources
 from ffreport.data import own as own_data
-from ffreport.runs import results as records
-from ffreport.runs import shipped, shipped_studies
-from ffreport.runs.results import Record
-from ffreport.runs.shipped_studies import SharedRun
+from ffreport.runs.results import Need, Result, Results
+from ffreport.runs.shipped import Tables
 from ffreport.runs.store import Run, Store
 from ffreport.study.profiles import Profile, make_profile
 
@@ -138,6 +136,7 @@ class Study:
 
     def _open(self, results: Path) -> None:
         self.store = Store(results)
+        self.results = Results(self.store, Tables(self.root / "shipped"))
         self._datasets: dict[str, data.Dataset] = {}
         self._needed: dict[str, str] = {}
         self._newest: dict[str, tuple[Any, Any]] = {}
@@ -162,64 +161,52 @@ class Study:
         other.store.definitions = definitions
         return other
 
-    def records(self, *parts: str) -> list[records.Record | None]:
-        """What there is for each network that parts of the profile plan, see ``records.find``.
+    def trained(self, *parts: str) -> list[Result[Experiment] | None]:
+        """What there is for each network that parts of the profile plan, see ``Results.of``.
 
         Raises:
             StoreError: nothing at all; names the command that trains.
         """
         planned = self.profile.networks(*parts)
-        found = records.find(planned, self.store, lambda: self.shipped)
+        found = self.results.of(planned)
         if not any(found):
             raise StoreError(self._nothing(len(planned), " and ".join(parts) or "networks"))
         return found
 
     @cached_property
-    def shipped(self) -> dict[str, shipped.Entry]:
-        """The results that travel with the project, by key."""
-        return shipped.read(self.root / "shipped")
-
-    @cached_property
-    def networks(self) -> list[Run]:
+    def networks(self) -> list[Run[Experiment]]:
         """The profile's networks of RQ1 that are stored with their weights, in its order; where
-        one was not trained as planned, its best stand-in (see ``records.find``)."""
-        found = records.find(self.profile.networks("rq1"), self.store, dict)
-        return [self.store.load(e) for e in dict.fromkeys(r.experiment for r in found if r)]
+        one was not trained as planned, its best stand-in."""
+        return [r for r in self._distinct("weights") if isinstance(r, Run)]
 
     @property
-    def measured(self) -> list[Record]:
-        """Whose latents there are measures of, for the profile's networks of RQ1 and in its order:
-        networks that are stored with their weights, else shipped ones with measured latents.
+    def measured(self) -> list[Result[Experiment]]:
+        """The profile's networks of RQ1 whose latents can be told of, in its order: stored ones,
+        which have weights, else shipped ones with measured latents.
 
         Raises:
             StoreError: none; names the command that trains.
         """
-        planned = self.profile.networks("rq1")
-        entries = {k: e for k, e in self.shipped.items() if k in self.shipped_latents}
-        found = {r.experiment: r for r in records.find(planned, self.store, lambda: entries) if r}
-        if not found:
-            raise StoreError(self._nothing(len(planned), "networks"))
-        return list(found.values())
+        if found := self._distinct("latents"):
+            return found
+        raise StoreError(self._nothing(len(self.profile.networks("rq1")), "networks"))
 
     @cached_property
-    def shipped_latents(self) -> dict[str, dict[str, float]]:
-        """Key → what was measured of the latents of a shipped network."""
-        return shipped.read_latents(self.root / "shipped")
-
-    @cached_property
-    def sparsity_runs(self) -> list[Run | SharedRun]:
+    def sparsity_runs(self) -> list[Result[SparsityExperiment]]:
         """The profile's sparsity runs that are stored, or else shipped.
 
         Raises:
             StoreError: none; names the command that trains.
         """
         planned = self.profile.sparsity_runs()
-        own = {r.experiment: r for r in self.store.usable(planned)}
-        shared = {} if len(own) == len(planned) else shipped_studies.read(self.root / "shipped")
-        found = [own.get(e) or shared.get(e.key) for e in planned]
-        if not any(found):
-            raise StoreError(self._nothing(len(planned), "sparsity runs"))
-        return [run for run in found if run]
+        if found := [r for r in self.results.of(planned) if r]:
+            return found
+        raise StoreError(self._nothing(len(planned), "sparsity runs"))
+
+    def _distinct(self, need: Need) -> list[Result[Experiment]]:
+        """What there is of the networks of RQ1; one that stands for several of them once."""
+        found = self.results.of(self.profile.networks("rq1"), need)
+        return list({r.experiment: r for r in found if r}.values())
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -309,7 +296,7 @@ class Study:
         )
 
 
-def identity(trained: Run | Record) -> dict[str, Any]:
+def identity(trained: Result) -> dict[str, Any]:
     """A network's key, configuration, data set, seed, epochs and factors."""
     e = network(trained)
     factors = {f: getattr(e, f) for f in FACTORS}
@@ -322,11 +309,10 @@ def content(run: Run) -> list[Any]:
     """What a network's latents follow from: its key, for networks that never learn have the same
     files and other factors; its files; and its plug-ins, where it has any."""
     own = digests.plugin_digests(network(run).plugins.items())
-    files = {name: facts["sha256"] for name, facts in run.files.items()}
-    return [run.experiment.key, files, *([own] if own else [])]
+    return [run.experiment.key, run.content, *([own] if own else [])]
 
 
-def network(trained: Run | Record) -> Experiment:
+def network(trained: Result) -> Experiment:
     """The experiment of a run, or of what stands for one, that is a network."""
     if not isinstance(trained.experiment, Experiment):
         raise StoreError(f"{trained.experiment.name} is no network")

@@ -19,7 +19,8 @@ from ffreport.runs import index as inventory
 from ffreport.runs import listing
 from ffreport.runs import origin as origins
 from ffreport.runs import record as sealed
-from ffreport.runs import results as records
+from ffreport.runs.results import Results
+from ffreport.runs.shipped import Tables
 from ffreport.runs.store import Store
 from tests.conftest import tiny
 from tests.support.commands import pipeline
@@ -38,6 +39,10 @@ def fill(store, count):
     for seed in range(count):
         save(store, tiny(seed=seed))
     return store
+
+
+def stand_ins(store, planned):
+    return Results(store, Tables(store.results)).of([planned], "weights")
 
 
 STUDY = SparsityExperiment(dataset="digits", width=8, epochs=1)
@@ -222,13 +227,13 @@ def test_a_record_is_read_again_only_when_it_changed_and_a_broken_index_is_no_da
 def test_a_run_that_comes_or_goes_is_seen_by_the_same_store(tmp_path):
     store = fill(Store(tmp_path), 2)
     assert len(store.experiments()) == 2 and store.experiments() is store.experiments()
-    assert records.find([tiny(seed=5, epochs=9)], store, dict) == [None]
+    assert stand_ins(store, tiny(seed=5, epochs=9)) == [None]
     save(store, tiny(seed=5))
     assert len(store.experiments()) == 3
-    (found,) = records.find([tiny(seed=5, epochs=9)], store, dict)
+    (found,) = stand_ins(store, tiny(seed=5, epochs=9))
     assert found.experiment == tiny(seed=5)
     shutil.rmtree(store.runs / tiny(seed=5).key)
-    assert records.find([tiny(seed=5, epochs=9)], store, dict) == [None]
+    assert stand_ins(store, tiny(seed=5, epochs=9)) == [None]
 
 
 def test_a_run_that_the_system_cannot_read_is_damaged_and_says_so(tmp_path, monkeypatch):
@@ -264,7 +269,7 @@ WORK = {
     "list": lambda store: [*listing.table(listing.listed(store))],
     "filter": lambda store: [*listing.as_csv(listing.chosen(listing.listed(store), ["seed=0-9"]))],
     "consolidate": lambda store: inventory.summary_table(store.inventory.entries()),
-    "stand-ins": lambda store: records.find([tiny(norm="l1")], store, dict),
+    "stand-ins": lambda store: stand_ins(store, tiny(norm="l1")),
     "unused": lambda store: unused.agreed(*(unused.find(store, unused.Kept())[0] for _ in "ab")),
 }
 

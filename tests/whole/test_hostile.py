@@ -25,7 +25,7 @@ from ffreport.analysis.claims import ledger
 from ffreport.base import locks
 from ffreport.base.code import definitions
 from ffreport.pipeline import book as doing
-from ffreport.pipeline.upkeep import unused
+from ffreport.pipeline.upkeep import share, unused
 from ffreport.publish import trace, versions
 from ffreport.publish.diff import compare
 from ffreport.publish.notebooks import catalogue
@@ -439,14 +439,15 @@ def test_damaged_tables_and_weights_of_a_run_are_one_clear_error(stored, data):
 @given(st.data())
 def test_damaged_shipped_tables_are_one_clear_error(stored, tmp_path, data):
     results, folder, _ = stored
-    if not (tmp_path / shipped.NETWORKS).exists():
-        shipped.write(tmp_path, Store(results).all())
-    part = data.draw(st.sampled_from([shipped.NETWORKS, shipped.HISTORIES]))
+    parts = shipped.FORMATS["network"].files
+    if not (tmp_path / parts[0]).exists():
+        share.networks(tmp_path, Store(results).all())
+    part = data.draw(st.sampled_from(parts))
     whole = (tmp_path / part).read_bytes()
     try:
         (tmp_path / part).write_bytes(data.draw(damaged(whole)))
         with told("shipped tables"):
-            shipped.read(tmp_path)
+            shipped.read(tmp_path, "network")
     finally:
         (tmp_path / part).write_bytes(whole)
 

@@ -163,11 +163,10 @@ def table(study: Study, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
 def lacks(study: Study, found: pd.DataFrame) -> list[Lack]:
     """What each row of a frame of ``table`` lacks; nothing where it is decided."""
     from ffreport.analysis.claims import needs
-    from ffreport.runs.results import Evidence
 
-    profile, evidence = study.profile, Evidence(study.store, study.root / "shipped")
+    profile = study.profile
     planned: list[AnyExperiment] = [*profile.networks("rq1", "polarity"), *profile.sparsity_runs()]
-    there = needs.stock(planned, evidence)
+    there = needs.stock(planned, study.results)
     every = needs.needs(ledger(), profile, there)
     claims, parts = {claim.name: claim for claim in ledger()}, needs.parts(profile)
     return [_lack(claims[row["claim"]], row, every, there, parts)

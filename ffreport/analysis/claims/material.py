@@ -11,7 +11,7 @@ from ffreport.analysis.appendix import initialisation, propositions
 from ffreport.analysis.rq1 import accuracy, convergence
 from ffreport.analysis.rq2 import latents
 from ffreport.analysis.sparsity import conditions, theorems
-from ffreport.runs.results import Record
+from ffreport.runs.results import Result
 from ffreport.study.study import Study
 
 
@@ -67,7 +67,7 @@ class Material:
         return latents.structures(self.study)
 
     @cached_property
-    def records(self) -> dict[str, Record]:
+    def records(self) -> dict[str, Result]:
         """Whose latents were measured, by key."""
         return {r.experiment.key: r for r in self.study.measured}
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ffcore.config import FACTORS, AnyExperiment, Experiment, SparsityExperiment
+from ffcore.config import FACTORS, AnyExperiment, Experiment
 from ffreport.analysis import published
 from ffreport.analysis.appendix import shares
 from ffreport.analysis.published import as_published
@@ -17,7 +17,7 @@ from ffreport.study.profiles import PARTS, Profile
 
 if TYPE_CHECKING:
     from ffreport.analysis.claims.ledger import Claim
-    from ffreport.runs.results import Evidence
+    from ffreport.runs.results import Results
 
 # Which trainings a claim is about, see ``ledger.yaml``.
 Networks = Literal["grid", "logs", "spread", "polarity", "prototypes", "theory", "none"]
@@ -59,14 +59,11 @@ class Lack:
     words: str
 
 
-def stock(planned: Sequence[AnyExperiment], evidence: Evidence) -> Stock:
+def stock(planned: Sequence[AnyExperiment], results: Results) -> Stock:
     """What there is of some planned trainings."""
-    records = [r for r in evidence.records(planned) if r]
-    studies = [e for e in planned if isinstance(e, SparsityExperiment)]
-    whole: set[AnyExperiment] = {r.planned for r in records if r.whole}
-    whole |= {run.experiment for run in evidence.store.usable(studies)}
-    whole |= {e for e in studies if e not in whole and e.key in evidence.studies}
-    return Stock(frozenset(whole), frozenset(r.planned for r in records if not r.whole))
+    found = [r for r in results.of(planned) if r]
+    whole = frozenset(r.planned for r in found if r.whole)
+    return Stock(whole, frozenset(r.planned for r in found if not r.whole))
 
 
 def needs(claims: Iterable[Claim], profile: Profile, there: Stock) -> list[Need]:

@@ -14,7 +14,7 @@ from ffreport.analysis import published
 from ffreport.analysis.published import as_published, beside_published
 from ffreport.analysis.rq1 import contrasts
 from ffreport.analysis.stats import t_interval
-from ffreport.runs.results import OWN, SHIPPED, Record, exact
+from ffreport.runs.results import OWN, SHIPPED, Result
 from ffreport.study.study import Study
 
 ACCURACIES = ("best", "last", "selected")
@@ -44,7 +44,7 @@ def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFra
     planned = study.profile.networks(part)
     if part == "rq1":
         _require_distinct(planned)
-    found = study.records(part)
+    found = study.trained(part)
     limits = _common_epochs(found) if level else {}
     frame = pd.DataFrame(
         [_row(p, r, limits.get(p.dataset)) for p, r in zip(planned, found, strict=True)]
@@ -75,12 +75,12 @@ def histories(study: Study, part: str = "rq1") -> pd.DataFrame:
     """One row a network and epoch: factors, ``origin``, ``epoch``, ``test_accuracy`` in percent,
     losses; as many epochs of each as there are."""
     frames = []
-    for record in filter(None, study.records(part)):
+    for record in filter(None, study.trained(part)):
         e = record.planned
         named = {"key": e.key, "dataset": e.dataset, "seed": e.seed, "origin": record.origin,
                  "configuration": e.configuration,
                  **{f: getattr(e, f) for f in FACTORS}}  # fmt: skip
-        frames.append(record.history().assign(**named))
+        frames.append(record.table("history").assign(**named))
     frame = pd.concat(frames, ignore_index=True)
     frame["test_accuracy"] *= 100
     return frame
@@ -97,7 +97,7 @@ def precisions(study: Study, part: str = "rq1") -> pd.DataFrame:
     rows = []
     for e in study.profile.networks(part):
         results = {
-            p: exact(e.model_copy(update={"precision": p}), study.store, study.shipped)
+            p: study.results.exact(e.model_copy(update={"precision": p}))
             for p in get_args(Precision)
         }
         for precision, ours in results.items():
@@ -168,7 +168,7 @@ def _require_distinct(planned: Sequence[Experiment]) -> None:
             )
 
 
-def _row(planned: Experiment, record: Record | None, limit: int | None) -> dict[str, Any]:
+def _row(planned: Experiment, record: Result | None, limit: int | None) -> dict[str, Any]:
     fields = {
         k: "x".join(map(str, v)) if isinstance(v, list) else v
         for k, v in planned.model_dump(mode="json").items()
@@ -181,7 +181,7 @@ def _row(planned: Experiment, record: Record | None, limit: int | None) -> dict[
     if limit is not None and limit < summary["epochs"]:
         from ffcore.train import summarise
 
-        rows = record.history().head(limit).to_dict("records")
+        rows = record.table("history").head(limit).to_dict("records")
         summary, stopped = summarise(rows, record.experiment), False
     accuracies = {a: np.nan if summary[a] is None else 100.0 * summary[a] for a in ACCURACIES}
     return {
@@ -191,7 +191,7 @@ def _row(planned: Experiment, record: Record | None, limit: int | None) -> dict[
     }  # fmt: skip
 
 
-def _common_epochs(found: Sequence[Record | None]) -> dict[str, int]:
+def _common_epochs(found: Sequence[Result | None]) -> dict[str, int]:
     """Data set → the epochs that every network of it was trained for, at least."""
     limits: dict[str, int] = {}
     for record in filter(None, found):

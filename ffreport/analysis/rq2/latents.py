@@ -17,7 +17,6 @@ from ffreport.analysis.rq2 import measures, taxonomy
 from ffreport.analysis.rq2.topology import homology
 from ffreport.analysis.stats import bootstrap_interval, spearman, wilson
 from ffreport.base import digests
-from ffreport.runs.results import OWN
 from ffreport.runs.store import Run
 from ffreport.study.study import Study, identity, network
 
@@ -151,8 +150,7 @@ def structures(study: Study, own: bool = False) -> pd.DataFrame:
     """
     if not own:
         return judged(_every(study, seen, "observable"))
-    whole = {r.experiment: r.whole for r in study.measured if r.origin == OWN}
-    frames = [seen(study, run).assign(origin=OWN, whole=whole.get(network(run), False))
+    frames = [seen(study, run).assign(origin=run.origin, whole=run.whole)
               for run in study.networks]  # fmt: skip
     columns = ["key", "configuration", "dataset", "seed", "epochs", *FACTORS, "origin", "whole"]
     none = pd.DataFrame(columns=[*columns, *taxonomy.OBSERVABLES])
@@ -359,10 +357,10 @@ def _every(study: Study, compute: Callable[[Study, Run], pd.DataFrame], kind: st
     """One row of each network that there are measures of: computed, or from the shipped table."""
     frames = []
     for record in study.measured:
-        if record.origin == OWN:
-            frame = compute(study, study.store.load(record.experiment))
+        if isinstance(record, Run):
+            frame = compute(study, record)
         else:
-            row = study.shipped_latents[record.experiment.key]
+            row = study.results.shipped.latents[record.experiment.key]
             values = {c: row[f"{kind}_{c}"] for c in SHIPPED[kind]}
             frame = pd.DataFrame([{**identity(record), **values}])
         frames.append(frame.assign(origin=record.origin, whole=record.whole))

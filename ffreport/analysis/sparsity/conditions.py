@@ -13,11 +13,12 @@ from ffcore import data, labels
 from ffcore.errors import StoreError
 from ffcore.sparsity import theory
 from ffcore.sparsity.book import prefix
-from ffreport.analysis.sparsity.theorems import LOSSES, AnyRun, experiment, label
+from ffreport.analysis.sparsity.theorems import LOSSES, experiment, label
 from ffreport.analysis.stats import sample_rows, t_interval
 from ffreport.data import load
 from ffreport.data.sources import lookup
-from ffreport.runs.shipped_studies import balance
+from ffreport.runs.results import Result
+from ffreport.runs.shipped import Shipped
 from ffreport.study.study import Study
 
 WIDTHS = tuple(2**k for k in range(6, 14))  # 64 to 8,192
@@ -25,6 +26,7 @@ REPEATS = 6  # layers drawn a width
 IMAGES = 256  # training images whose margins are compared with the limit
 QUANTITIES = ("satisfied", "rose", "agreement", "switched", "undefined", "sparsity",
               "pair_cosine", "batch_cosine")  # fmt: skip
+EDGES = (0, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1)  # of bins of |lowering|
 HALF = 50.0  # percent of data: the published claim on training
 LIMITS = {"margin": "margin Σⱼ Aᵢⱼ", "norm": "‖h‖₂²/n", "size": "‖h‖₁/n", "overlap": "mᵢ·hⱼ/n",
           "product": "hᵢ·hⱼ/n"}  # fmt: skip
@@ -57,7 +59,7 @@ def sweep(study: Study, setting: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def of_run(run: AnyRun) -> list[dict[str, Any]]:
+def of_run(run: Result) -> list[dict[str, Any]]:
     """The rows of ``sweep`` of one run, without ``study`` and ``value``."""
     frame, e = run.table("epochs"), experiment(run)
     frame = frame[(frame["theorem"] == 2) & frame["quantity"].isin(QUANTITIES)]
@@ -75,6 +77,46 @@ def of_run(run: AnyRun) -> list[dict[str, Any]]:
             rows.append({"layer": layer, "side": side, "when": when, **found.to_dict(),
                          "accuracy": accuracy, "all_or_none": even, "key": e.key})  # fmt: skip
     return rows
+
+
+def balance(run: Result) -> pd.DataFrame:
+    """A run's steps by how much of their goodness they lower, of layer 1.
+
+    Returns:
+        For each ``when`` (``initial``: epoch 0, or ``training``) and bin of ``lowering`` with any:
+        number of ``steps`` and of their ``data``; means over these steps, weighted by data, of
+        ``lowering`` and of the shares ``satisfied`` and ``rose`` of positives and negatives
+        together, in percent; ``all_or_none``, percent of the steps in which more than 95 or less
+        than 5 percent of the data became sparser.
+    """
+    if isinstance(run, Shipped):
+        return run.table("balance")
+    rows = run.table("steps").query("theorem == 2 and layer == 1")
+    rows = rows.assign(data=rows["data"] - rows["undefined"])
+    shares = rows[["satisfied", "rose"]].fillna(0).mul(100 * rows["data"], axis=0)
+    place = [rows["epoch"], rows["batch"]]
+    steps = (
+        shares.groupby(place)
+        .sum()
+        .assign(
+            data=rows.groupby(place)["data"].sum(), lowering=rows.groupby(place)["lowering"].mean()
+        )
+    )
+    steps = steps[steps["data"] > 0]
+    share = steps["rose"] / steps["data"]
+    steps["all_or_none"] = 100.0 * ((share > 95) | (share < 5))
+    steps["pull"] = steps["lowering"] * steps["data"]
+    size = np.searchsorted(EDGES[1:-1], steps["lowering"].abs(), side="right") + 1
+    bins = np.where(steps["lowering"] < 0, -size, size)
+    when = np.where(steps.index.get_level_values("epoch") == 0, "initial", "training")
+    groups = steps.groupby([when, bins])
+    total = groups.sum()
+    found = pd.DataFrame(
+        {"steps": groups.size(), "data": total["data"], "lowering": total["pull"] / total["data"],
+         "satisfied": total["satisfied"] / total["data"], "rose": total["rose"] / total["data"],
+         "all_or_none": groups["all_or_none"].mean()}
+    )  # fmt: skip
+    return found.rename_axis(["when", "bin"]).reset_index().drop(columns="bin")
 
 
 def settings(study: Study) -> list[str]:
@@ -126,7 +168,7 @@ def lowering(study: Study) -> pd.DataFrame:
     in it.
 
     Returns:
-        ``study``, ``loss``, and the columns of ``shipped_studies.balance``.
+        ``study``, ``loss``, and the columns of ``balance``.
     """
     parts = []
     for run in study.sparsity_runs:

@@ -11,8 +11,7 @@ from ffcore.sparsity.book import KEYS
 from ffreport.analysis import published
 from ffreport.analysis.stats import wilson
 from ffreport.data.sources import lookup
-from ffreport.runs.shipped_studies import SharedRun
-from ffreport.runs.store import Run
+from ffreport.runs.results import Result
 from ffreport.study.study import Study
 
 HOLDS, FAILS = "holds", "does not hold"
@@ -30,10 +29,7 @@ PAIRED = 0.99  # mean cosine from which positives and their negatives count as t
 UNLIKELY = 1.63  # of ``theory.gaussian_distance``: 1 of 100 samples of a Gaussian is beyond
 
 
-AnyRun = Run | SharedRun
-
-
-def runs(study: Study, part: str = "theorems") -> list[AnyRun]:
+def runs(study: Study, part: str = "theorems") -> list[Result]:
     """The runs that nothing is varied in, of the studies of a part of the profile.
 
     Raises:
@@ -68,13 +64,13 @@ def curves(study: Study) -> pd.DataFrame:
     return frame[(frame["epoch"] == 0) | (frame["epoch"] == last)]
 
 
-def experiment(run: AnyRun) -> SparsityExperiment:
+def experiment(run: Result) -> SparsityExperiment:
     """What a sparsity run is of."""
     assert isinstance(run.experiment, SparsityExperiment)
     return run.experiment
 
 
-def label(run: AnyRun) -> str:
+def label(run: Result) -> str:
     """A study in a few words: data set, loss, step, and what is not the default."""
     e = experiment(run)
     step = f"SGD, {e.rate:g}/n" if e.optimizer == "sgd" else f"Adam, {e.rate:g}"
@@ -272,7 +268,7 @@ def assumptions(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def as_claimed(run: AnyRun) -> bool:
+def as_claimed(run: Result) -> bool:
     """Whether a run is under the conditions of the published claim on training."""
     e = experiment(run)
     return (e.dataset, e.loss, e.optimizer, e.activation, e.layers, e.negatives) == (
@@ -280,12 +276,12 @@ def as_claimed(run: AnyRun) -> bool:
     )  # fmt: skip
 
 
-def _tables(found: list[AnyRun], name: str) -> pd.DataFrame:
+def _tables(found: list[Result], name: str) -> pd.DataFrame:
     parts = [r.table(name).assign(study=label(r), dataset=r.experiment.dataset) for r in found]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _wide(run: AnyRun, epoch: int | None = None) -> pd.DataFrame:
+def _wide(run: Result, epoch: int | None = None) -> pd.DataFrame:
     """A run's epochs with a column a quantity; layer 1."""
     frame = run.table("epochs").query("layer == 1")
     if epoch is not None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ffreport.analysis.look import interval
 from ffreport.analysis.sparsity import conditions, theorems
-from ffreport.runs.shipped_studies import SharedRun
+from ffreport.runs.results import SHIPPED
 from ffreport.study.study import Study
 
 SIDES = ("positive", "negative")
@@ -19,7 +19,7 @@ def shown(study: Study) -> str:
     """Which runs there are, of how many planned."""
     planned, found = study.profile.sparsity_runs(), study.sparsity_runs
     sets = ", ".join(dict.fromkeys(r.experiment.dataset for r in found))
-    shared = sum(isinstance(r, SharedRun) for r in found)
+    shared = sum(r.origin == SHIPPED for r in found)
     whose = f" ({shared} of them shipped with the project)" if shared else ""
     return (
         f"**Shown here:** {len(found)} of {len(planned)} runs{whose}, on {sets}; profile "

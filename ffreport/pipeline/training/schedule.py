@@ -17,7 +17,7 @@ from ffreport.data import sources
 from ffreport.pipeline.training import planning, predictions, tasks
 
 if TYPE_CHECKING:
-    from ffreport.runs.results import Evidence
+    from ffreport.runs.results import Results
     from ffreport.runs.store import State, Store
     from ffreport.study.profiles import Profile
 
@@ -170,7 +170,7 @@ def hours(text: str | None) -> float | None:
 
 
 def agenda(
-    profile: Profile, evidence: Evidence, states: Mapping[AnyExperiment, State],
+    profile: Profile, results: Results, states: Mapping[AnyExperiment, State],
     data_folder: str | None, claims: Iterable[Any] | None = None, missing: bool = False,
     limit: float | None = None,
 ) -> Agenda:  # fmt: skip
@@ -185,10 +185,10 @@ def agenda(
         limit: hours; leaves out what lacks its data, too.
     """
     pending = [e for e, state in states.items() if not state.usable]
-    past = predictions.past(pending, evidence.store, list(states))
+    past = predictions.past(pending, results.store, list(states))
     planned: list[AnyExperiment] = [*profile.networks("rq1", "polarity"), *profile.sparsity_runs()]
     asked = [e for e, state in states.items() if state.name == "missing"] if missing else []
-    there = needs.stock(list(dict.fromkeys([*planned, *asked])), evidence)
+    there = needs.stock(list(dict.fromkeys([*planned, *asked])), results)
     # A run of one's own that is outdated is trained again, as without the option.
     whole = there.whole.intersection(asked)
     absent = {e.dataset for e in pending if not available(e.dataset, data_folder)}

@@ -1,4 +1,4 @@
-"""Measuring the latents of stored networks for the table that travels with the project."""
+"""What stored runs have for the tables that travel with the project."""
 
 from __future__ import annotations
 
@@ -7,21 +7,44 @@ from pathlib import Path
 
 import pandas as pd
 
+from ffcore.config import Experiment, SparsityExperiment
 from ffcore.errors import DataError
 from ffreport.analysis.rq2 import latents as rq2
+from ffreport.analysis.sparsity.conditions import balance
 from ffreport.base.console import job, say
-from ffreport.runs import shipped, shipped_studies
+from ffreport.runs import shipped
 from ffreport.runs.store import Run
 from ffreport.study.study import Study, network, project_root, read_profile
 
 
+def networks(into: Path, runs: Sequence[Run]) -> tuple[int, int]:
+    """Add the networks among some runs to a folder's tables; returns how many were added, and how
+    many replaced others."""
+    current = [r for r in runs if r.experiment.kind == Experiment.kind]
+    return shipped.write(
+        into, Experiment.kind, (shipped.of(r, {"history": r.table("history")}) for r in current)
+    )
+
+
 def studies(into: Path, runs: Sequence[Run]) -> tuple[int, int]:
-    """Add the sparsity runs among some runs to a folder's tables, with the followed data of each
-    profile's first study; returns how many were added, and how many replaced others."""
+    """Add the sparsity runs among some runs to a folder's tables, with the data of those that are
+    ``followed``; returns how many were added, and how many replaced others."""
+    found, keys = [], followed()
+    for run in runs:
+        if run.experiment.kind != SparsityExperiment.kind or "curve.parquet" not in run.files:
+            continue  # a network, or of an older engine
+        tables = {"epochs": run.table("epochs"), "curve": run.table("curve"),
+                  "balance": balance(run)}  # fmt: skip
+        if run.experiment.key in keys:
+            tables["samples"] = run.table("samples").query("theorem == 2 and layer == 1")
+        found.append(shipped.of(run, tables))
+    return shipped.write(into, SparsityExperiment.kind, found)
+
+
+def followed() -> set[str]:
+    """Keys of the runs whose followed data are shipped: the first study's of each profile."""
     profiles = sorted((project_root() / "profiles").glob("*.yaml"))
-    followed = {read_profile(path.stem).sparsity[0].base.key for path in profiles}
-    current = [r for r in runs if "curve.parquet" in r.files]  # not of an older engine
-    return shipped_studies.write(into, current, followed)
+    return {read_profile(path.stem).sparsity[0].base.key for path in profiles}
 
 
 def latents(into: Path, runs: Sequence[Run], results: Path) -> int:

@@ -14,8 +14,9 @@ from ffreport.analysis.claims import ledger, needs
 from ffreport.compute import pool as workers
 from ffreport.pipeline.stages import Pipeline
 from ffreport.pipeline.training import planning, schedule, tasks
-from ffreport.runs import shipped
-from ffreport.runs.results import Evidence
+from ffreport.pipeline.upkeep import share
+from ffreport.runs.results import Results
+from ffreport.runs.shipped import Tables
 from ffreport.runs.store import State, Store
 from ffreport.study.profiles import make_profile
 from tests.conftest import tiny, train_into
@@ -112,8 +113,8 @@ def states(*experiments, stored=()):
 
 
 def agenda(profile, folder, found, **options):
-    evidence = Evidence(Store(folder / "results"), folder / "shipped")
-    return schedule.agenda(profile, evidence, found, str(folder / "data"), **options)
+    results = Results(Store(folder / "results"), Tables(folder / "shipped"))
+    return schedule.agenda(profile, results, found, str(folder / "data"), **options)
 
 
 def test_data_that_are_not_here_come_last_and_with_hours_are_left_out(tmp_path):
@@ -131,7 +132,7 @@ def test_data_that_are_not_here_come_last_and_with_hours_are_left_out(tmp_path):
 def test_missing_leaves_out_whole_trainings_in_any_format_but_no_part(tmp_path):
     whole, part = tiny(precision="bf16"), tiny(norm="l1")
     train_into(Store(tmp_path / "made"), [whole, part])
-    shipped.write(tmp_path / "shipped", Store(tmp_path / "made").all())
+    share.networks(tmp_path / "shipped", Store(tmp_path / "made").all())
     planned = [tiny(), tiny(norm="l1", epochs=3), tiny(norm="l2sq")]
     profile = small()
     found = agenda(profile, tmp_path, states(*planned), missing=True)

@@ -51,7 +51,7 @@ def chosen(study: Study) -> list[Run]:
     taken += [c for c in turns if c not in taken]
     alike: dict[Any, str] = {}
     for name in taken:
-        same = there[name].files[WEIGHTS]["sha256"], network(there[name]).activation
+        same = there[name].files[WEIGHTS].sha256, network(there[name]).activation
         alike.setdefault(same, name)
     kept = set(list(alike.values())[: study.profile.rq2.distance_networks])
     return [r for r in study.networks if network(r).configuration in kept
