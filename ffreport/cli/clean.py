@@ -75,7 +75,7 @@ def clean(
         return _clean_unused(results, profile or [], changes, yes, dry_run)
     from ffreport.publish.notebooks.catalogue import catalogue
 
-    parts = ["work", "cache", "failed", "checkpoints", ".doit.json"]
+    parts = ["work", "cache", "failed", "checkpoints", ".book.json", ".doit.json"]
     parts += ["runs", "reports", "diffs", "runs.parquet"] if everything else []
     doomed = [p for p in (results / part for part in parts) if p.exists() or p.is_symlink()]
     named = [name for info in catalogue(PROJECT.get() / "notebooks") for name in info.figures]

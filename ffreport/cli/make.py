@@ -48,9 +48,9 @@ def report(
 ) -> None:
     """Make a report from stored results, without training."""
     from ffreport.pipeline import plans, publishing
+    from ffreport.pipeline.stages import EXPLORER
 
-    # The explorer shows what rq2_taxonomy tells, and comes with it.
-    told = ["rq2_taxonomy" if name == "explorer" else name for name in names or []]
+    told = [EXPLORER.beside if name == EXPLORER.name else name for name in names or []]
     chosen = list(dict.fromkeys(told)) or list(pipeline.notebooks)
     if dry_run:
         return planned(plans.plan(pipeline, chosen, train=False))

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from ffcore.config import AnyExperiment
 from ffreport.base.console import duration
 from ffreport.compute import pool
-from ffreport.pipeline import book
-from ffreport.pipeline.stages import Pipeline, with_explorer
+from ffreport.pipeline.stages import Pipeline
 from ffreport.pipeline.training import predictions
 from ffreport.runs.store import State
 
@@ -36,17 +35,17 @@ def plan(pipeline: Pipeline, reports: Sequence[str], train: bool = True) -> list
     Raises:
         ConfigError: an unknown report.
     """
-    pipeline.check_known(reports)
+    reports = pipeline.with_pages(reports)
     steps = training_plan(pipeline, pipeline.experiments) if train else []
     trained = {e for step in steps for e in step.experiments}
-    past = book.noted(pipeline.results / ".doit.json", book.Inputs.SECONDS)
-    for name in with_explorer(reports):
+    for name in reports:
         reason = pipeline.pending(name)
         again = len(trained.intersection(pipeline.needed(name)))
         if again and not reason:
             reason = f"runs change: {again} are trained before"
         if reason:
-            steps.append(Step(f"report {name}", reason, past.get(pipeline.task_name(name))))
+            seconds = pipeline.book.seconds(pipeline.entry(name))
+            steps.append(Step(f"report {name}", reason, seconds))
     return steps
 
 
