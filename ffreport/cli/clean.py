@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,9 +20,6 @@ from ffreport.cli.options import (
     figures_folder,
     overrides,
 )
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer()
 

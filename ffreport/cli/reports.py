@@ -12,13 +12,7 @@ import typer
 from ffcore.errors import ConfigError, ReportError, StoreError, unknown
 from ffreport.base.console import duration, plain
 from ffreport.base.locks import alone
-from ffreport.cli.options import (
-    RESULTS,
-    DryRun,
-    Results,
-    opened,
-    with_pipeline,
-)
+from ffreport.cli.options import RESULTS, DryRun, Results, opened, with_pipeline
 
 if TYPE_CHECKING:
     from ffreport.pipeline.stages import Pipeline

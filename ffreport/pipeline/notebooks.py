@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ffcore.errors import FFError, ResourceError, of_system
-from ffreport.base.console import duration, job, say, stop_if_interrupted
+from ffreport.base.console import duration, job, say
 from ffreport.compute import memory, pool
 
 KERNEL_BYTES = 1.2e9  # of a kernel and the process that drives it, at the most
@@ -62,9 +62,8 @@ def run(tasks: Sequence[Task]) -> Iterator[Executed]:
 
         try:
             for one in pool.run_tasks(
-                tasks, tell=noted, workers=memory.processes(pool.cores(), KERNEL_BYTES),
-                poll=stop_if_interrupted, work=perform,
-            ):  # fmt: skip
+                tasks, perform, memory.processes(pool.cores(), KERNEL_BYTES), noted
+            ):
                 left.remove(one.name)
                 progress.update(len(tasks) - len(left), one.name)
                 say(f"notebook {one.name}: {duration(one.seconds)}")
@@ -73,7 +72,7 @@ def run(tasks: Sequence[Task]) -> Iterator[Executed]:
             yield from (Executed(task.name, 0.0, error) for task in tasks if task.name in left)
 
 
-def perform(task: Task, tell: Callable[[pool.Note], None]) -> list[Executed]:
+def perform(task: Task, tell: pool.Tell) -> list[Executed]:
     """Execute one notebook from this process."""
     from ffreport.publish.notebooks import notebook
 

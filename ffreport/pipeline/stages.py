@@ -7,8 +7,7 @@ each report was made from; the store keeps its own for runs.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -20,11 +19,11 @@ from ffcore.config import AnyExperiment, Experiment
 from ffcore.errors import FFError, StoreError, unknown
 from ffreport.base import digests
 from ffreport.base.code import Definitions, definitions
-from ffreport.base.console import duration, job, say, stop_if_interrupted
+from ffreport.base.console import duration, job, say
 from ffreport.compute import pool
 from ffreport.pipeline.book import Book
 from ffreport.pipeline.training import planning, schedule
-from ffreport.pipeline.training.tasks import Outcome, perform
+from ffreport.pipeline.training.tasks import perform
 from ffreport.publish.notebooks import catalogue
 from ffreport.runs import origin
 from ffreport.runs import results as records
@@ -152,14 +151,23 @@ class Pipeline:
                 part, len(experiments), place, self.data_folder, self.profile.plugins,
                 str(self.store.checkpoints),
             )]  # fmt: skip
-            with self._storing(len(pending), len(tasks)) as (tell, keep):
-                for outcome in pool.run_tasks(
-                    tasks, perform, away, tell,
-                    None if away else planning.processes(tasks),
-                    away.look if away else stop_if_interrupted, admits=agenda.admits,
-                ):  # fmt: skip
-                    keep(outcome)
-                    agenda.learn(outcome)
+            on = away or planning.processes(tasks)
+            with job(f"training {len(pending)} experiments", len(pending)) as progress:
+
+                def tell(note: pool.Note) -> None:
+                    where = f"{note.name}, epoch {note.epoch} of {note.epochs}, {note.text}"
+                    part = note.epoch / note.epochs if len(tasks) == 1 else 0
+                    progress.update(len(agenda.trained) + part, where)
+
+                try:
+                    for outcome in pool.run_tasks(tasks, perform, on, tell, agenda.admits):
+                        outcome.save(self.store)
+                        agenda.learn(outcome)
+                        progress.update(len(agenda.trained), outcome.experiment.name)
+                except BaseException:
+                    say(f"stopped: {len(agenda.trained)} of {len(pending)} were trained and are "
+                        "stored; run again to go on")  # fmt: skip
+                    raise
         self._list_runs([*done, *agenda.trained])  # with those of one that was stopped before
         say(f"trained {len(agenda.trained)} in {duration(time.monotonic() - began)}")
         return len(agenda.trained)
@@ -367,30 +375,6 @@ class Pipeline:
                 f"usable, the first is {lacking[0].name}: {states[lacking[0]].reason}; "
                 f"run `{self.profile.command('train')}`"
             )
-
-    @contextmanager
-    def _storing(self, total: int, tasks: int) -> Iterator[tuple[Any, Any]]:
-        done = 0
-        with job(f"training {total} experiments", total) as progress:
-
-            def tell(note: pool.Note) -> None:
-                where = f"{note.name}, epoch {note.epoch} of {note.epochs}, {note.text}"
-                progress.update(done + (note.epoch / note.epochs if tasks == 1 else 0), where)
-
-            def keep(outcome: Outcome) -> None:
-                nonlocal done
-                self.store.save(
-                    outcome.experiment, outcome.summary, outcome.tables, outcome.weights,
-                    outcome.seconds, outcome.provenance,
-                )  # fmt: skip
-                done += 1
-                progress.update(done, outcome.experiment.name)
-
-            try:
-                yield tell, keep
-            except BaseException:
-                say(f"stopped: {done} of {total} were trained and are stored; run again to go on")
-                raise
 
     def with_pages(self, reports: Sequence[str]) -> list[str]:
         """Reports, each once, and the pages that come with them.

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from ffcore import checkpoints, errors, files
 from ffcore.errors import FFError, ReportError, ResourceError, StoreError
 from ffreport.base import locks
-from ffreport.compute import faults, pool
+from ffreport.compute import pool
 from ffreport.data import download
 from ffreport.pipeline import notebooks as notebook_work
 from ffreport.pipeline.book import Book
@@ -50,7 +50,7 @@ def test_a_worker_that_is_killed_is_named_and_takes_nothing_with_it_that_is_done
     tasks = [SimpleNamespace(name="done"), SimpleNamespace(name="struck")]
     found = []
     with pytest.raises(ResourceError, match=r"worked on struck was .* \(SIGKILL\).*run the same"):
-        found.extend(iter_into(found, pool.run_tasks(tasks, workers=2, work=work)))
+        found.extend(iter_into(found, pool.run_tasks(tasks, work, 2)))
     assert found == ["done"]
 
 
@@ -69,15 +69,15 @@ def test_memory_that_runs_out_is_told_with_the_experiment(allocate):
         allocate()
 
     with pytest.raises(ResourceError, match="no memory was left for digits-.* run the same"):
-        list(pool.run_tasks([training.Task((tiny(),))], work=taking))
+        list(pool.run_tasks([training.Task((tiny(),))], taking))
 
 
 def test_a_gpu_without_memory_is_no_traceback_and_a_bug_stays_one():
     gpu = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    assert "2.00 GiB" in str(faults.of_memory(gpu, training.Task((tiny(), tiny(seed=1)))))
+    assert "2.00 GiB" in str(pool.of_memory(gpu, training.Task((tiny(), tiny(seed=1)))))
     loader = ImportError("x.so: failed to map segment from shared object")
-    assert "x.so" in str(faults.of_memory(loader, training.Task((tiny(),))))
-    assert faults.of_memory(RuntimeError("mat1 and mat2 do not fit"), None) is None
+    assert "x.so" in str(pool.of_memory(loader, training.Task((tiny(),))))
+    assert pool.of_memory(RuntimeError("mat1 and mat2 do not fit"), None) is None
     assert errors.of_system(RuntimeError("wrong")) is errors.of_system(OSError("wrong")) is None
 
 
@@ -219,7 +219,7 @@ def test_a_notebook_whose_process_is_killed_leaves_those_that_are_done(tmp_path,
 
     def broken(*args, **options):
         yield notebook_work.Executed("a", 1.0)
-        raise faults.of_process([], {})
+        raise ResourceError("a process was ended from outside")
 
     monkeypatch.setattr(pool, "run_tasks", broken)
     found = {done.name: done for done in notebook_work.run(tasks)}

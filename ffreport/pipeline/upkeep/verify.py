@@ -13,7 +13,7 @@ from ffcore.config import FACTORS, AnyExperiment, Experiment
 from ffcore.errors import StoreError
 from ffreport.analysis import published
 from ffreport.analysis.published import as_published
-from ffreport.base.console import duration, job, stop_if_interrupted
+from ffreport.base.console import duration, job
 from ffreport.base.digests import digest
 from ffreport.compute import pool
 from ffreport.data import load
@@ -89,10 +89,7 @@ def verify(
             part = note.epoch / max(note.epochs, 1) if len(tasks) == 1 else 0
             progress.update(done + part, f"{note.name}, epoch {note.epoch} of {note.epochs}")
 
-        for outcome in pool.run_tasks(
-            tasks, training.perform, tell=tell, workers=planning.processes(tasks),
-            poll=stop_if_interrupted,
-        ):  # fmt: skip
+        for outcome in pool.run_tasks(tasks, training.perform, planning.processes(tasks), tell):
             found[outcome.experiment] = judge(runs[outcome.experiment], outcome, stored)
             done += 1
             progress.update(done, outcome.experiment.name)

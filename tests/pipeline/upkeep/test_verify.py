@@ -23,7 +23,7 @@ STUDY = SparsityExperiment(dataset="digits", width=32, epochs=1, batch_size=128)
 @pytest.fixture(scope="module")
 def outcomes():
     tasks = [training.Task((tiny(),)), training.Task((STUDY,))]
-    return {o.experiment: o for o in pool.run_tasks(tasks, workers=1, work=training.perform)}
+    return {o.experiment: o for o in pool.run_tasks(tasks, training.perform)}
 
 
 @pytest.fixture
