@@ -192,12 +192,8 @@ def processes(study: Study, wanted: int) -> int:
     used = map(sources.lookup, {network(run).dataset for run in study.networks})
     each = float(sum(source.images * source.pixels for source in used))
     each += max((network_bytes(study, run) for run in study.networks), default=0.0)
-    wanted = min(pool.cores(), wanted)
-    count = memory.processes(wanted, each, min(BUDGET, BUDGET if free is None else free))
-    if count < wanted:
-        needed = memory.words(memory.PROCESS + each)
-        say(f"measuring latents in {count} of {wanted} processes: each needs {needed} of memory")
-    return count
+    free = min(BUDGET, BUDGET if free is None else free)
+    return memory.processes(min(pool.cores(), wanted), each, free, "measuring latents")
 
 
 def network_bytes(study: Study, run: Run) -> float:

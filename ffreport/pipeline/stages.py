@@ -183,16 +183,18 @@ class Pipeline:
         """Make reports in the work folder, notebooks at the same time.
 
         Args:
-            reasons: why, by the report's name; nothing where it was asked for.
+            reasons: why, by the report's name.
 
         Raises:
             FFError: the first failure, once the others are made.
         """
+        if not reasons:
+            return
         from ffreport.pipeline import notebooks as notebook_work
         from ffreport.publish.notebooks import notebook as notebooks
 
         for name, reason in reasons.items():
-            say(f"report {name} runs: {reason or 'asked for'}")
+            say(f"report {name} runs: {reason}")
         inputs = {name: self.inputs(name) for name in reasons}
         self._measure_latents(*reasons)
         notebooks.sweep(self.work)
