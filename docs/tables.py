@@ -29,8 +29,7 @@ from ffreport.analysis.rq2 import latents as rq2  # noqa: E402
 from ffreport.analysis.rq2 import structures  # noqa: E402
 from ffreport.analysis.rq2 import words as structure_words  # noqa: E402
 from ffreport.analysis.sparsity import answers, theorems  # noqa: E402
-from ffreport.pipeline.bench import training  # noqa: E402
-from ffreport.pipeline.training import predictions  # noqa: E402
+from ffreport.pipeline import plans  # noqa: E402
 from ffreport.runs import shipped  # noqa: E402
 from ffreport.study.study import Study, read_profile  # noqa: E402
 
@@ -196,7 +195,7 @@ def left(m: Material) -> str:
         named = [e for e in planned if e.dataset == given.get("dataset", e.dataset)]
         seeds = {int(given["seeds"])} if "seeds" in given else {e.seed for e in named}
         pending = [e for e in named if e.seed in seeds]
-        seconds = predictions.training(pending, past, processes=2) or 0.0
+        seconds = plans.training(pending, past, processes=2) or 0.0
         lines.append([settles, f"`python pipeline.py train --profile paper {options}`",
                       str(len(pending)), f"{seconds / 3600:.1f}"])  # fmt: skip
     return rows("settles | what to type | networks | hours", lines)
@@ -260,7 +259,18 @@ def latents(m: Material) -> str:
 
 
 def speeds(part: str) -> Callable[[Material], str]:
-    return lambda _: training.markdown(ROOT / "shipped" / f"bench{part}.csv")
+    return lambda _: measured(ROOT / "shipped" / f"bench{part}.csv")
+
+
+def measured(path: Path) -> str:
+    """A file of ``bench``."""
+    frame = pd.read_csv(path, keep_default_na=False)
+    lines = [
+        [r["what"], f"{r['value']:.{0 if abs(r['value']) >= 100 else 2}f} {r['unit']}", r["target"]]
+        for r in frame.to_dict("records")
+    ]
+    where = f"{frame['hardware'][0]}; PyTorch {frame['torch'][0]}"
+    return rows(f"{where} | measured | target", lines)
 
 
 # The README's table: a claim, what was published, and where the evidence is told.

@@ -88,7 +88,7 @@ def twice(tmp_path_factory):
 def train_into(store: Store, experiments: Sequence[AnyExperiment]) -> None:
     """Train experiments in this process, one at a time, and store them."""
     tasks = [training.Task((e,)) for e in experiments]
-    for o in pool.run_tasks(tasks, training.perform, workers=1):
+    for o in pool.run_tasks(tasks, training.perform):
         store.save(o.experiment, o.summary, o.tables, o.weights, o.seconds, o.provenance)
 
 

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ffcore.errors import unknown
 from ffreport.base.console import say
 from ffreport.base.locks import alone
-from ffreport.cli.options import (
-    PROJECT,
-    RESULTS,
-    DryRun,
-    Results,
-)
-
-if TYPE_CHECKING:
-    pass
+from ffreport.cli.options import PROJECT, RESULTS, DryRun, Results
 
 app = typer.Typer()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,9 +20,6 @@ from ffreport.cli.options import (
     figures_folder,
     overrides,
 )
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer()
 
@@ -75,7 +72,7 @@ def clean(
         return _clean_unused(results, profile or [], changes, yes, dry_run)
     from ffreport.publish.notebooks.catalogue import catalogue
 
-    parts = ["work", "cache", "failed", "checkpoints", ".doit.json"]
+    parts = ["work", "cache", "failed", "checkpoints", ".book.json", ".doit.json"]
     parts += ["runs", "reports", "diffs", "runs.parquet"] if everything else []
     doomed = [p for p in (results / part for part in parts) if p.exists() or p.is_symlink()]
     named = [name for info in catalogue(PROJECT.get() / "notebooks") for name in info.figures]

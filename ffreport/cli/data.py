@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ffcore.errors import unknown
 from ffreport.base.console import say
-from ffreport.cli.options import (
-    DryRun,
-)
-
-if TYPE_CHECKING:
-    pass
+from ffreport.cli.options import DryRun
 
 app = typer.Typer()
 

@@ -10,11 +10,7 @@ import typer
 from ffcore.errors import unknown
 from ffreport.base.console import duration, say
 from ffreport.base.locks import alone
-from ffreport.cli.options import (
-    DryRun,
-    planned,
-    with_pipeline,
-)
+from ffreport.cli.options import DryRun, planned, with_pipeline
 
 if TYPE_CHECKING:
     from ffreport.pipeline.stages import Pipeline
@@ -48,9 +44,9 @@ def report(
 ) -> None:
     """Make a report from stored results, without training."""
     from ffreport.pipeline import plans, publishing
+    from ffreport.pipeline.stages import EXPLORER
 
-    # The explorer shows what rq2_taxonomy tells, and comes with it.
-    told = ["rq2_taxonomy" if name == "explorer" else name for name in names or []]
+    told = [EXPLORER.beside if name == EXPLORER.name else name for name in names or []]
     chosen = list(dict.fromkeys(told)) or list(pipeline.notebooks)
     if dry_run:
         return planned(plans.plan(pipeline, chosen, train=False))

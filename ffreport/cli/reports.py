@@ -12,13 +12,7 @@ import typer
 from ffcore.errors import ConfigError, ReportError, StoreError, unknown
 from ffreport.base.console import duration, plain
 from ffreport.base.locks import alone
-from ffreport.cli.options import (
-    RESULTS,
-    DryRun,
-    Results,
-    opened,
-    with_pipeline,
-)
+from ffreport.cli.options import RESULTS, DryRun, Results, opened, with_pipeline
 
 if TYPE_CHECKING:
     from ffreport.pipeline.stages import Pipeline
@@ -172,13 +166,14 @@ def _verify_sample(
 
     only = {*opened(profile, results=results).experiments} if profile else None
     store = Store(results)
+    chosen = verification.drawn(store, count, seed, only)
     if dry_run:
-        for run in verification.drawn(store, count, seed, only):
+        for run in chosen:
             spent = duration(sum(run.seconds.values()))
             print(f"train {run.experiment.name} again (it took {spent})")
         return
     with alone(results):
-        found = verification.verify(store, count, seed, only, os.environ.get("FFCORE_DATA"))
+        found = verification.verify(store, chosen, os.environ.get("FFCORE_DATA"))
     print(verification.table(found))
     if failed := [f"{v.name}: {v.verdict}, {v.compared}" for v in found if v.failed]:
         raise StoreError(f"{len(failed)} of {len(found)} are not as stored; first {failed[0]}")

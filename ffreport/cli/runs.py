@@ -106,7 +106,7 @@ def status(pipeline: Pipeline) -> None:
     for e, state in states.items():
         if state.name == "damaged":
             print(f"  damaged: {e.name} ({e.key}), {state.reason}")
-    for name in (*pipeline.notebooks, "explorer"):
+    for name in pipeline.reports:
         print(f"  report {name}: {pipeline.pending(name) or 'up to date'}")
     latest = pipeline.results / "reports" / "latest"
     print(f"  latest version: {os.path.realpath(latest) if latest.exists() else 'none yet'}")
@@ -125,8 +125,7 @@ def why(
 
     if not name:
         return planned(plans.plan(pipeline, list(pipeline.notebooks)))
-    owners = {f: n for n, info in pipeline.notebooks.items() for f in (n, *info.figures)}
-    owners["explorer"] = "explorer"
+    owners = {f: n for n, info in pipeline.reports.items() for f in (n, *info.figures)}
     if name in owners:
         report = owners[name]
         steps = [s for s in plans.plan(pipeline, [report]) if s.what == f"report {report}"]

@@ -9,11 +9,7 @@ import typer
 from ffcore.errors import ConfigError, unknown
 from ffreport.base.console import duration, say
 from ffreport.base.locks import alone
-from ffreport.cli.options import (
-    DryRun,
-    planned,
-    with_pipeline,
-)
+from ffreport.cli.options import DryRun, planned, with_pipeline
 
 if TYPE_CHECKING:
     from ffreport.pipeline.stages import Pipeline

@@ -1,4 +1,4 @@
-"""Tasks on a Dask cluster, for ``pool.run_tasks``: an executor whose results come back here.
+"""Tasks on a Dask cluster: a pool whose results come back here.
 
 The driver needs a way to the scheduler and nothing else; see docs/cluster.md.
 """
@@ -10,19 +10,18 @@ import math
 import queue
 import re
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Executor, Future
+from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from ffcore.errors import ClusterError, ConfigError, FFError
 from ffcore.files import json_file
 from ffreport.base.console import say, stop_if_interrupted
-from ffreport.compute import cluster_worker, parcels, pool
+from ffreport.compute import cluster_worker, pool
 
 CONNECT = 20.0  # seconds until a scheduler that does not answer counts as absent
 LOOK = 5.0  # seconds between looks at who is there
@@ -32,17 +31,16 @@ SETTLE = 10.0  # seconds without a further worker until stacks are cut for those
 AGAIN = "what was finished is stored; run the same command again to go on"
 
 
-@dataclass
-class _Errand:
+class _Errand(NamedTuple):
     """A task on its way; ``outer`` is what its asker waits for."""
 
     outer: Future[list[Any]]
-    work: Callable[..., list[Any]]
+    work: pool.Work
     task: Any
 
 
-class Cluster(Executor):
-    """A ``concurrent.futures`` executor on a Dask cluster; ``joined`` makes one.
+class Cluster:
+    """A ``pool.Pool`` of a Dask cluster's workers; ``joined`` makes one.
 
     A worker that is lost costs the tasks that it was at: they are done again by others. Tasks whose
     files were lost with it are sent again.
@@ -61,14 +59,9 @@ class Cluster(Executor):
         self._lost: queue.SimpleQueue[_Errand] = queue.SimpleQueue()
         self._looked = self._told = -math.inf
         self._answered = self._counted = time.monotonic()
-        self.count = 0
-        self.notes: queue.SimpleQueue[pool.Note] = queue.SimpleQueue()
+        self.count, self.ahead = 0, 2
+        self._notes: queue.SimpleQueue[pool.Note] = queue.SimpleQueue()
         client.subscribe_topic(self._topic, self._hear)
-
-    @property
-    def ahead(self) -> int:
-        """How many tasks may wait there: enough that no worker idles, and few in memory."""
-        return 2 * self.count + 2
 
     def welcome(self) -> list[dict[str, Any]]:
         """Wait for a worker, check all that are there, and tell what they are. With GPUs, whose
@@ -99,16 +92,22 @@ class Cluster(Executor):
         say(f"cluster {self.address}: {len(found)} workers ({told})")
         return list(found.values())
 
-    def submit(self, work: Any, task: Any, *_: Any) -> Future[list[Any]]:  # type: ignore[override]
+    def submit(self, work: pool.Work, task: Any, tell: pool.Tell) -> Future[list[Any]]:
         """Have ``work`` done with a task on some worker.
 
         Args:
             work: a function of a task and of whom to tell; found by its name on the workers.
-            task: has ``datasets``, ``luggage()`` and ``moved()``, as ``tasks.Task``.
+            task: has ``datasets``, ``data_files()``, ``luggage()`` and ``moved()``, as
+                ``tasks.Task``.
         """
         errand = _Errand(Future(), work, task)
         self._send(errand)
         return errand.outer
+
+    def notes(self) -> Iterator[pool.Note]:
+        """What tasks told since the last call; looks after the cluster, see ``look``."""
+        self.look()
+        return pool.drained(self._notes)
 
     def look(self) -> None:
         """Send again what was lost, and tell of what the work waits for; to be called often.
@@ -153,6 +152,7 @@ class Cluster(Executor):
         """Whether there are workers; counts them."""
         try:
             self.count = len(self._client.nthreads(callback_timeout=ANSWER))
+            self.ahead = 2 * self.count + 2  # few, for what comes back takes memory
             self._counted = time.monotonic()
         except (OSError, TimeoutError, CancelledError):
             self._tell_waiting(f"the scheduler at {self.address} does not answer")
@@ -177,7 +177,7 @@ class Cluster(Executor):
         task = errand.task
         try:
             data = {name: self._data(name, task) for name in task.datasets}
-            luggage = self._scattered(parcels.pack(files)) if (files := task.luggage()) else None
+            luggage = self._scattered(task.luggage())
             inner = self._pool.submit(
                 cluster_worker.perform, errand.work, task, self._identity, self._topic,
                 {name: sent for name, sent in data.items() if sent}, luggage,
@@ -190,11 +190,14 @@ class Cluster(Executor):
     def _data(self, name: str, task: Any) -> Any:
         """A data set on some worker, from which the others get it: it leaves this machine once."""
         if name not in self._sent:
-            files = parcels.of_data(name, task.data_folder)
-            self._sent[name] = self._scattered(parcels.pack(files)) if files else None
+            self._sent[name] = self._scattered(task.data_files(name))
         return self._sent[name]
 
-    def _scattered(self, parcel: parcels.Parcel) -> Any:
+    def _scattered(self, files: Mapping[str, Path]) -> Any:
+        """A parcel of these files on some worker; None of none."""
+        if not files:
+            return None
+        parcel = cluster_worker.pack(files)
         name = f"ffcore-{parcel.checksum}"
         return self._client.scatter({name: parcel}, timeout=CONNECT)[name]
 
@@ -207,7 +210,7 @@ class Cluster(Executor):
             errand.outer.set_result(inner.result())
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
-        self.notes.put(pool.Note(**event[1]["note"]))
+        self._notes.put(pool.Note(**event[1]["note"]))
 
 
 @contextmanager

@@ -6,25 +6,33 @@ be shared.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ffcore import plugins
-from ffcore.errors import ClusterError
+from ffcore.errors import ClusterError, DataError
 from ffreport.base.code import definitions
 from ffreport.base.digests import package_versions
 from ffreport.compute import pool
-from ffreport.compute.parcels import Parcel, unpack
-from ffreport.data import own as own_data
 
 EVERY = 1.0  # seconds between two words from a task: a thousand workers talk to one scheduler
 _alone = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """Files by their relative path, and the SHA-256 of paths and contents."""
+
+    checksum: str
+    files: Mapping[str, bytes]
 
 
 @cache
@@ -56,7 +64,7 @@ def differing(here: dict[str, str], there: dict[str, str]) -> str:
 
 
 def perform(
-    work: Callable[..., list[Any]], task: Any, wanted: dict[str, str], topic: str,
+    work: pool.Work, task: Any, wanted: dict[str, str], topic: str,
     data: dict[str, Parcel], luggage: Parcel | None,
 ) -> list[Any]:  # fmt: skip
     """Do a task on this worker, one at a time in a process.
@@ -79,10 +87,8 @@ def perform(
             raise ClusterError(f"worker {worker.address} has {found}; {REMEDY}")
         folder = Path(worker.local_directory) / "ffcore"
         data_folder = None
-        for name, parcel in data.items():
+        for parcel in data.values():
             data_folder = unpack(parcel, folder / "data")
-            if own_data.is_name(name):
-                _register(name, data_folder)
         own = unpack(luggage, folder / "luggage") if luggage else folder / "luggage" / "none"
         moved = task.moved(own, str(data_folder) if data_folder else None)
         try:
@@ -98,13 +104,54 @@ REMEDY = (
 )
 
 
-def _register(name: str, folder: Path) -> None:
-    found = {own_data.identify(path) for path in folder.iterdir()}
-    if found != {name}:
-        raise ClusterError(f"{name} came as {', '.join(found) or 'nothing'} to a worker")
+def pack(files: Mapping[str, Path]) -> Parcel:
+    """A parcel of files on this machine.
+
+    Args:
+        files: path in the parcel, with ``/``, → where the file lies.
+
+    Raises:
+        DataError: one cannot be read.
+    """
+    try:
+        contents = {name: path.read_bytes() for name, path in sorted(files.items())}
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
+    return Parcel(_checksum(contents), contents)
 
 
-def _telling(worker: Any, topic: str) -> Callable[[pool.Note], None]:
+def unpack(parcel: Parcel, folder: Path) -> Path:
+    """The folder that holds a parcel's files, below ``folder``; they are written once.
+
+    Raises:
+        DataError: the parcel was damaged on its way, or a path in it leads out of the folder.
+    """
+    target = folder / parcel.checksum
+    if target.is_dir():
+        return target
+    if _checksum(parcel.files) != parcel.checksum:
+        raise DataError(f"a parcel of {len(parcel.files)} files was damaged on its way")
+    building = folder / f".{parcel.checksum}-{os.getpid()}"
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    for name, content in parcel.files.items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise DataError(f"a parcel names a file outside of its folder: {name!r}")
+        (building / path).parent.mkdir(parents=True, exist_ok=True)
+        (building / path).write_bytes(content)
+    building.rename(target)
+    return target
+
+
+def _checksum(files: Mapping[str, bytes]) -> str:
+    total = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        total.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\0".encode())
+    return total.hexdigest()
+
+
+def _telling(worker: Any, topic: str) -> pool.Tell:
     """Passes on what a task says, not too often, and ends the task once nobody waits for it."""
     key, last = worker.get_current_task(), 0.0
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ffcore.config import Experiment
+from ffreport.base.console import say
 
 SHARE = 0.8  # of the free memory that a plan may use; the rest is the allocator's and others'
 PROCESS = 450e6  # bytes of a worker process with PyTorch loaded, before any data
@@ -58,15 +59,19 @@ def split(
     return [list(group[a : a + n]) for a, n in zip(starts, sizes, strict=True)]
 
 
-def processes(wanted: int, each: float, free: float | None = None) -> int:
+def processes(wanted: int, each: float, free: float | None = None, what: str = "") -> int:
     """How many of the wanted worker processes fit the memory; one at the least.
 
     Args:
         each: bytes of data and networks of a process.
         free: bytes; what the machine has available where not given.
+        what: the work; it is said where memory allows fewer processes than wanted.
     """
     free = available() if free is None else free
-    return wanted if free is None else max(1, min(wanted, int(SHARE * free / (PROCESS + each))))
+    fit = wanted if free is None else max(1, min(wanted, int(SHARE * free / (PROCESS + each))))
+    if what and fit < wanted:
+        say(f"{what} in {fit} of {wanted} processes: each needs {words(PROCESS + each)} of memory")
+    return fit
 
 
 def available() -> float | None:

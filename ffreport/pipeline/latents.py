@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ffcore import files, plugins
-from ffcore.errors import ClusterError, FFError, ReportError, StoreError, advice
+from ffcore.errors import ClusterError, FFError, ReportError, StoreError, advice, no_memory
 from ffreport.analysis.rq2 import latents, polarity, structures
 from ffreport.analysis.rq2.explorer import material
 from ffreport.analysis.rq2.topology import networks
-from ffreport.base.console import job, say, stop_if_interrupted
-from ffreport.compute import cluster, faults, memory, pool
+from ffreport.base.console import job, say
+from ffreport.compute import cluster, memory, pool
 from ffreport.data import sources
+from ffreport.pipeline.training.tasks import data_files, register
 from ffreport.runs.record import RECORD
 from ffreport.runs.store import Run
 from ffreport.study.study import Study, network
@@ -67,12 +68,12 @@ class Task(NamedTuple):
         return tuple(dict.fromkeys(network(run).dataset for run in self.runs.values()))
 
     @property
-    def data_folder(self) -> str | None:
-        return _unpacked(self.study).data_folder
-
-    @property
     def plugins(self) -> tuple[str, ...]:
         return self.away.plugins if self.away else _unpacked(self.study).profile.plugins
+
+    def data_files(self, name: str) -> dict[str, Path]:
+        """The files of one of its data sets."""
+        return data_files(name, _unpacked(self.study).data_folder)
 
     def luggage(self) -> dict[str, Path]:
         """Files, beside the data, that the task needs on another machine; see ``moved``."""
@@ -82,6 +83,8 @@ class Task(NamedTuple):
 
     def moved(self, luggage: Path, data_folder: str | None) -> Task:
         """The same task on a machine that has its luggage and data in these folders."""
+
+        register(self.datasets, data_folder)
 
         def there(argument: Any) -> Any:
             if not isinstance(argument, Run):
@@ -118,49 +121,44 @@ def prepare(study: Study, topics: Collection[str], address: str | None = None) -
     if not first and not later:
         return 0
     study.store.sweep()
-    total = len(first) + len(later)
+    done, total = 0, len(first) + len(later)
     with job(f"latents: {total} networks or comparisons", total) as progress:
-        done = 0
 
-        def tell(note: pool.Note) -> None:
-            progress.update(done, f"{note.name}: {note.text}")
-
-        def more() -> Sequence[Task]:
-            nonlocal total
-            found = _tasks(study, _of_all(study, topics)) if first else []
-            total += len(found)
-            progress.update(done, "comparisons", total)
-            return found
-
-        def run(tasks: Sequence[Task], away: cluster.Cluster | None = None, **more: Any) -> None:
+        def run(tasks: Sequence[Task], on: pool.Pool) -> None:
             nonlocal done
-            for made in pool.run_tasks(
-                tasks, executor=away, tell=tell, work=perform, **more,
-                workers=None if away else processes(study, len(tasks)),
-                poll=away.look if away else stop_if_interrupted,
-            ):  # fmt: skip
+            for made in pool.run_tasks(tasks, perform, on, tell):
                 for name, content in made.frames.items():
                     _keep(study, name, content)
                 done += 1
                 progress.update(done, made.name)
 
+        def tell(note: pool.Note) -> None:
+            progress.update(done, f"{note.name}: {note.text}")
+
+        def comparisons() -> list[Task]:
+            nonlocal total
+            found = _tasks(study, _of_all(study, topics))
+            total += len(found)
+            progress.update(done, "comparisons", total)
+            return found
+
         try:
-            if first and address:
-                with cluster.joined(address) as away:
-                    if away:
-                        away.welcome()
+            with cluster.joined(address if first else None) as away:
+                if away:
+                    away.welcome()
                     run(first, away)
-                if rest := more():
-                    run(rest)
-            else:
-                run(first or later, more=more)
+                    first, later = [], comparisons()
+            if first or later:
+                with pool.local(processes(study, len(first or later))) as here:
+                    run(first, here)
+                    run(later or comparisons(), here)
         except BaseException:
             say(f"stopped: {done} of {total} measurements of latents are done and kept")
             raise
     return total
 
 
-def perform(task: Task, tell: Callable[[pool.Note], None]) -> list[Made]:
+def perform(task: Task, tell: pool.Tell) -> list[Made]:
     """Make a task's frames in this process.
 
     Raises:
@@ -179,8 +177,8 @@ def perform(task: Task, tell: Callable[[pool.Note], None]) -> list[Made]:
         except FFError as error:
             raise type(error)(f"{piece.what} of {task.name}: {error}") from None
         except Exception as error:
-            if known := faults.of_memory(error, task):
-                raise known from None
+            if no_memory(error):
+                raise
             why = f"{type(error).__name__}: {error}"
             raise ReportError(f"{piece.what} of {task.name} failed: {why}") from error
     made = (study.store.results / "cache").glob("*.parquet") if task.away else ()
@@ -194,12 +192,8 @@ def processes(study: Study, wanted: int) -> int:
     used = map(sources.lookup, {network(run).dataset for run in study.networks})
     each = float(sum(source.images * source.pixels for source in used))
     each += max((network_bytes(study, run) for run in study.networks), default=0.0)
-    wanted = min(pool.cores(), wanted)
-    count = memory.processes(wanted, each, min(BUDGET, BUDGET if free is None else free))
-    if count < wanted:
-        needed = memory.words(memory.PROCESS + each)
-        say(f"measuring latents in {count} of {wanted} processes: each needs {needed} of memory")
-    return count
+    free = min(BUDGET, BUDGET if free is None else free)
+    return memory.processes(min(pool.cores(), wanted), each, free, "measuring latents")
 
 
 def network_bytes(study: Study, run: Run) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ffcore.errors import FFError, ResourceError, of_system
-from ffreport.base.console import duration, job, say, stop_if_interrupted
+from ffreport.base.console import duration, job, say
 from ffreport.compute import memory, pool
 
 KERNEL_BYTES = 1.2e9  # of a kernel and the process that drives it, at the most
@@ -43,60 +43,63 @@ class Executed:
     fault: FFError | None = None
 
 
-def run(tasks: Sequence[Task], tell: Callable[[str], None] = say) -> dict[str, Executed]:
-    """Execute notebooks, as many at a time as there are cores and memory for.
+def run(tasks: Sequence[Task]) -> Iterator[Executed]:
+    """Execute notebooks, as many at a time as there are cores and memory for; yields what came of
+    each as it ends.
 
-    One that fails stops no other; Ctrl-C stops all, and those that were done stay.
-
-    Args:
-        tell: told in a line of each one that is done.
-
-    Returns:
-        name → what came of it.
+    One that fails stops no other; Ctrl-C stops all.
     """
-    found: dict[str, Executed] = {}
+    if not tasks:
+        return
+    left = {task.name for task in tasks}
     title = f"notebook {tasks[0].name}" if len(tasks) == 1 else f"{len(tasks)} notebooks"
     with job(title, len(tasks)) as progress:
 
         def noted(note: pool.Note) -> None:
             part = note.epoch / max(note.epochs, 1) if len(tasks) == 1 else 0
             text = f"{note.name}: {note.epoch} of {note.epochs}, {note.text}"
-            progress.update(len(found) + part, text)
+            progress.update(len(tasks) - len(left) + part, text)
 
         try:
             for one in pool.run_tasks(
-                tasks, tell=noted, workers=memory.processes(pool.cores(), KERNEL_BYTES),
-                poll=stop_if_interrupted, work=perform,
-            ):  # fmt: skip
-                found[one.name] = one
-                progress.update(len(found), one.name)
-                tell(f"notebook {one.name}: {duration(one.seconds)}")
+                tasks, perform, memory.processes(pool.cores(), KERNEL_BYTES), noted
+            ):
+                left.remove(one.name)
+                progress.update(len(tasks) - len(left), one.name)
+                say(f"notebook {one.name}: {duration(one.seconds)}")
+                yield one
         except ResourceError as error:  # those that are done stay so
-            for task in tasks:
-                found.setdefault(task.name, Executed(task.name, 0.0, error))
-    return found
+            yield from (Executed(task.name, 0.0, error) for task in tasks if task.name in left)
 
 
-def perform(task: Task, tell: Callable[[pool.Note], None]) -> list[Executed]:
+def perform(task: Task, tell: pool.Tell) -> list[Executed]:
     """Execute one notebook from this process."""
     from ffreport.publish.notebooks import notebook
 
-    began = time.monotonic()
-    fault: FFError | None = None
-    try:
+    def execute() -> None:
         with _cleaned_up():
             notebook.execute(
                 task.source, task.target, task.parameters, failed_folder=task.failed_folder,
                 environment=task.environment,
                 progress=lambda done, total, text: tell(pool.Note(task.name, done, total, text)),
             )  # fmt: skip
+
+    return [attempt(task.name, execute)]
+
+
+def attempt(name: str, work: Callable[[], None]) -> Executed:
+    """Do the work of one report, and say what came of it."""
+    began = time.monotonic()
+    fault: FFError | None = None
+    try:
+        work()
     except FFError as error:
         fault = error
     except Exception as error:
         if (known := of_system(error)) is None:
             raise
-        fault = ResourceError(f"notebook {task.name}: {known}")
-    return [Executed(task.name, time.monotonic() - began, fault)]
+        fault = ResourceError(f"report {name}: {known}")
+    return Executed(name, time.monotonic() - began, fault)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from ffreport.base import digests
 from ffreport.base.console import say
 from ffreport.compute import pool
 from ffreport.data import load
-from ffreport.pipeline.stages import EXPLORED, EXPLORER, Pipeline
+from ffreport.pipeline.stages import EXPLORER, Pipeline
 from ffreport.publish import versions
 
 
@@ -23,11 +23,12 @@ def publish(pipeline: Pipeline, names: Sequence[str]) -> Path:
         "reports": {name: pipeline.inputs(name) for name in names},
         "data": {d: load.fingerprint(d) for d in names_of_data},
     }
-    pages = {"Latent explorer": pipeline.made(EXPLORER)} if EXPLORED in names else {}
-    inputs["pages"] = {EXPLORER: pipeline.inputs(EXPLORER)} if pages else {}
+    beside = [page for page in [EXPLORER] if page.beside in names]
+    inputs["pages"] = {page.name: pipeline.inputs(page.name) for page in beside}
     folder = versions.publish(
         inputs, [pipeline.work / name for name in names], profile=pipeline.profile,
-        results=pipeline.results, figures=pipeline.figures, pages=pages,
+        results=pipeline.results, figures=pipeline.figures,
+        pages={page.title: pipeline.made(page.name) for page in beside},
         extra={
             "command": pipeline.profile.command(command),
             "seeds": sorted({e.seed for e in pipeline.experiments}),

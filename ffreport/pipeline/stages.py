@@ -1,29 +1,29 @@
-"""The pipeline's stages as doit tasks: training, notebooks, publishing; and why each would run.
+"""The pipeline's stages: training, and the reports; and why each would run.
 
-Data flows one way: profile → runs → executed notebooks → a published version. doit keeps the book
-of what each stage was made from; the store keeps its own for runs.
+Data flows one way: profile → runs → executed notebooks → a published version. A book keeps what
+each report was made from; the store keeps its own for runs.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffcore import plugins
 from ffcore.config import AnyExperiment, Experiment
-from ffcore.errors import StoreError, unknown
+from ffcore.errors import FFError, StoreError, unknown
 from ffreport.base import digests
 from ffreport.base.code import Definitions, definitions
-from ffreport.base.console import duration, job, say, stop_if_interrupted
+from ffreport.base.console import duration, job, say
 from ffreport.compute import pool
-from ffreport.pipeline import book as doing
+from ffreport.pipeline.book import Book
 from ffreport.pipeline.training import planning, schedule
-from ffreport.pipeline.training.tasks import Outcome, perform
+from ffreport.pipeline.training.tasks import perform
 from ffreport.publish.notebooks import catalogue
 from ffreport.runs import origin
 from ffreport.runs.results import Results
@@ -37,11 +37,28 @@ if TYPE_CHECKING:
 
 NOTEBOOK_PACKAGES = ("matplotlib", "nbconvert", "numpy", "pandas", "papermill", "persim", "ripser",
                      "scikit-learn", "scipy", "seaborn", "torch")  # fmt: skip
-# The interactive page, the report whose networks it shows, and the modules that make it.
-EXPLORER, EXPLORED = "explorer", "rq2_taxonomy"
-EXPLORER_CODE = ("ffreport.analysis.rq2.explorer.page", "ffreport.analysis.rq2.explorer.material")
-EXPLORER_NEEDS = catalogue.Needs(networks=("rq1",), weights="if any",
-                                 latents=("measures", "explorer"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report that is one interactive page and no notebook; it comes with the report ``beside``.
+
+    ``modules`` make it: what they reach is the code that it depends on.
+    """
+
+    name: str
+    title: str
+    beside: str
+    modules: tuple[str, ...]
+    needs: catalogue.Needs
+    figures: tuple[str, ...] = ()
+
+
+EXPLORER = Page(
+    "explorer", "Latent explorer", "rq2_taxonomy",
+    ("ffreport.analysis.rq2.explorer.page", "ffreport.analysis.rq2.explorer.material"),
+    catalogue.Needs(networks=("rq1",), weights="if any", latents=("measures", "explorer")),
+)  # fmt: skip
 
 
 @dataclass
@@ -62,13 +79,14 @@ class Pipeline:
     data_folder: str | None = None
     cluster: str | None = None
     _fixed: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _asked: list[str] = field(default_factory=list)
-    _spent: dict[str, float] = field(default_factory=dict)
-    _executed: dict[str, notebook_work.Executed] = field(default_factory=dict)
 
     @cached_property
     def store(self) -> Store:
         return Store(self.results)
+
+    @cached_property
+    def book(self) -> Book:
+        return Book(self.results / ".book.json")
 
     @cached_property
     def notebooks(self) -> dict[str, catalogue.NotebookInfo]:
@@ -76,11 +94,16 @@ class Pipeline:
         return {info.name: info for info in catalogue.catalogue(self.root / "notebooks")}
 
     @cached_property
+    def reports(self) -> dict[str, catalogue.NotebookInfo | Page]:
+        """All reports by name."""
+        return {**self.notebooks, EXPLORER.name: EXPLORER}
+
+    @cached_property
     def code(self) -> Definitions:
         """Every definition of the package, as this process started with it."""
         return definitions(book=self.store.definitions)
 
-    @property
+    @cached_property
     def experiments(self) -> list[AnyExperiment]:
         return [*self.profile.networks(), *self.profile.sparsity_runs()]
 
@@ -128,14 +151,23 @@ class Pipeline:
                 part, len(experiments), place, self.data_folder, self.profile.plugins,
                 str(self.store.checkpoints),
             )]  # fmt: skip
-            with self._storing(len(pending), len(tasks)) as (tell, keep):
-                for outcome in pool.run_tasks(
-                    tasks, perform, away, tell,
-                    None if away else planning.processes(tasks),
-                    away.look if away else stop_if_interrupted, admits=agenda.admits,
-                ):  # fmt: skip
-                    keep(outcome)
-                    agenda.learn(outcome)
+            on = away or planning.processes(tasks)
+            with job(f"training {len(pending)} experiments", len(pending)) as progress:
+
+                def tell(note: pool.Note) -> None:
+                    where = f"{note.name}, epoch {note.epoch} of {note.epochs}, {note.text}"
+                    part = note.epoch / note.epochs if len(tasks) == 1 else 0
+                    progress.update(len(agenda.trained) + part, where)
+
+                try:
+                    for outcome in pool.run_tasks(tasks, perform, on, tell, agenda.admits):
+                        outcome.save(self.store)
+                        agenda.learn(outcome)
+                        progress.update(len(agenda.trained), outcome.experiment.name)
+                except BaseException:
+                    say(f"stopped: {len(agenda.trained)} of {len(pending)} were trained and are "
+                        "stored; run again to go on")  # fmt: skip
+                    raise
         self._list_runs([*done, *agenda.trained])  # with those of one that was stopped before
         say(f"trained {len(agenda.trained)} in {duration(time.monotonic() - began)}")
         return len(agenda.trained)
@@ -147,25 +179,49 @@ class Pipeline:
         checkpoints.remove_done(self.store.checkpoints, {e.key for e in stored})
         self.store.consolidate()
 
-    def execute(self, name: str) -> Path:
-        """Run one report's notebook into the work folder, and at the same time those others of
-        this call that are to be run."""
+    def make(self, reasons: Mapping[str, str]) -> None:
+        """Make reports in the work folder, notebooks at the same time.
+
+        Args:
+            reasons: why, by the report's name.
+
+        Raises:
+            FFError: the first failure, once the others are made.
+        """
+        if not reasons:
+            return
         from ffreport.pipeline import notebooks as notebook_work
         from ffreport.publish.notebooks import notebook as notebooks
 
-        if name not in self._executed:
-            asked = {n: self.pending(n) for n in self._asked if n in self.notebooks}
-            names = [n for n, reason in asked.items() if n == name or reason] or [name]
-            for report in names:
-                say(f"report {report} runs: {asked.get(report) or 'asked for'}")
-            self._measure_latents(*names)
-            notebooks.sweep(self.work)
-            self._executed |= notebook_work.run([self._task(n) for n in names])
-        done = self._executed.pop(name)
-        if done.fault:
-            raise done.fault
-        self._spent[name] = done.seconds
-        return self.work / name
+        for name, reason in reasons.items():
+            say(f"report {name} runs: {reason}")
+        inputs = {name: self.inputs(name) for name in reasons}
+        self._measure_latents(*reasons)
+        notebooks.sweep(self.work)
+        faults = []
+        chosen = [self._task(name) for name in reasons if name in self.notebooks]
+        pages = (self._explored() for name in reasons if name == EXPLORER.name)
+        for done in chain(notebook_work.run(chosen), pages):
+            try:
+                if done.fault:
+                    raise done.fault
+                self.book.note(self.entry(done.name), inputs[done.name], done.seconds)
+            except FFError as error:
+                faults.append(error)
+        if faults:
+            raise faults[0]
+
+    def _explored(self) -> notebook_work.Executed:
+        """Make the latent explorer's page in the work folder."""
+        from ffreport.analysis.rq2.explorer import material, page
+        from ffreport.pipeline import notebooks as notebook_work
+        from ffreport.publish.notebooks import notebook as notebooks
+
+        def explore() -> None:
+            html = page.page(**material.material(self.study))
+            notebooks.write_atomically(self.made(EXPLORER.name), html)
+
+        return notebook_work.attempt(EXPLORER.name, explore)
 
     def _task(self, name: str) -> notebook_work.Task:
         from ffreport.pipeline import notebooks as notebook_work
@@ -181,31 +237,18 @@ class Pipeline:
 
         return {CODE: digests.digest(self.inputs_of_code(report)["code"])[:16]}
 
-    def explore(self) -> None:
-        """Make the latent explorer's page in the work folder."""
-        from ffreport.analysis.rq2.explorer import material
-        from ffreport.analysis.rq2.explorer import page as explorer
-        from ffreport.publish.notebooks import notebook as notebooks
-
-        say(f"report {EXPLORER} runs: {self.pending(EXPLORER)}")
-        began = time.monotonic()
-        self._measure_latents(EXPLORER)
-        page = explorer.page(**material.material(self.study))
-        notebooks.write_atomically(self.made(EXPLORER), page)
-        self._spent[EXPLORER] = time.monotonic() - began
-
     def _measure_latents(self, *reports: str) -> None:
-        """Compute on all cores, once, what all reports of this call show of latents."""
-        if not any(map(self.weights, reports)):
+        """Compute on all cores, once, what some reports show of latents."""
+        topics = {topic for name in reports for topic in self.reports[name].needs.latents}
+        if not topics:
             return
         from ffreport.pipeline import latents
 
-        asked = {topic for name in {*reports, *self._asked} for topic in self.needs(name).latents}
         began = time.monotonic()
-        if count := latents.prepare(self.study, asked, self.cluster):
+        if count := latents.prepare(self.study, topics, self.cluster):
             say(f"latents of {count} networks or comparisons: {duration(time.monotonic() - began)}")
 
-    @property
+    @cached_property
     def study(self) -> Study:
         """What the reports of this profile look at."""
         from ffreport.study.study import Study
@@ -229,13 +272,12 @@ class Pipeline:
     def inputs_of_code(self, name: str) -> dict[str, Any]:
         """The inputs that stay the same while this process runs: all but the runs."""
         if name not in self._fixed:
-            source = {}
-            if name == EXPLORER:
-                used = self.code.reached(*EXPLORER_CODE)
+            report, source = self.reports[name], {}
+            if isinstance(report, Page):
+                used = self.code.reached(*report.modules)
             else:
-                path = self.notebooks[name].path
-                source["notebook"] = digests.digest(catalogue.content(path))
-                used = self.code.of_code(catalogue.code(path))
+                source["notebook"] = digests.digest(catalogue.content(report.path))
+                used = self.code.of_code(catalogue.code(report.path))
             self._fixed[name] = {
                 # Without the paths of this machine; what plug-ins do stands for their files.
                 "profile": self.profile.model_dump(mode="json", exclude={"source", "plugins"}),
@@ -249,15 +291,11 @@ class Pipeline:
 
     def needed(self, name: str) -> list[AnyExperiment]:
         """The experiments whose runs a report reads, as it declares."""
-        needs = self.needs(name)
+        needs = self.reports[name].needs
         return [
             *(self.profile.networks(*needs.networks) if needs.networks else []),
             *(self.profile.sparsity_runs() if needs.sparsity else []),
         ]
-
-    def needs(self, name: str) -> catalogue.Needs:
-        """What a report reads."""
-        return EXPLORER_NEEDS if name == EXPLORER else self.notebooks[name].needs
 
     @cached_property
     def evidence(self) -> Results:
@@ -270,37 +308,32 @@ class Pipeline:
 
     def weights(self, name: str) -> bool:
         """Whether a report reads networks' weights where there are any."""
-        return self.needs(name).weights != ""
+        return self.reports[name].needs.weights != ""
 
     def pending(self, name: str) -> str:
-        """Why a report's notebook would run, or nothing where it is up to date."""
+        """Why a report would be made, or nothing where it is up to date."""
         if not self.made(name).is_file():
             return "not executed yet"
-        book = doing.noted(self.results / ".doit.json")
-        return doing.difference(book.get(self.task_name(name)), self.inputs(name))
+        return self.book.why(self.entry(name), self.inputs(name))
 
     def made(self, name: str) -> Path:
-        """What a report's stage makes in the work folder: its notebook, or the explorer's page."""
-        return self.work / name / f"{name}.{'html' if name == EXPLORER else 'ipynb'}"
+        """What is made of a report in the work folder: its notebook, or its page."""
+        kind = "html" if isinstance(self.reports[name], Page) else "ipynb"
+        return self.work / name / f"{name}.{kind}"
 
     def build(self, reports: Sequence[str], train: bool = True) -> None:
-        """Run through doit: training, the notebooks of ``reports`` that need it, nothing else.
+        """Train what is missing, then make those of ``reports`` that need it, nothing else.
 
         Raises:
-            FFError: the first failure, with nothing after it run.
+            FFError: the first failure; of training, with nothing after it run.
         """
-        self.check_known(reports)
-        reports = with_explorer(reports)
-        if not train:
-            for name in reports:
-                self.require(EXPLORED if name == EXPLORER else name)
-        self._asked = list(reports)
-        book = self.results / ".doit.json"
+        reports = self.with_pages(reports)
         if train:
-            # Apart: doit forgets what it noted of tasks that depend on a failed one.
-            always = {"actions": [(self.train, [self.experiments])], "uptodate": [False]}
-            doing.run([{"name": "train", **always}], book)
-        doing.run(self._doit_tasks(reports), book)
+            self.train(self.experiments)
+        else:
+            for name in reports:
+                self.require(name)
+        self.make({name: reason for name in reports if (reason := self.pending(name))})
 
     def figure(self, name: str) -> list[Path]:
         """Make one figure again from stored results; returns its files in the figures folder."""
@@ -331,7 +364,7 @@ class Pipeline:
         if outdated:
             say(f"{len(outdated)} of {len(states)} runs are used as they are: {outdated[0].reason}")
         lacking = [e for e, s in states.items() if not s.usable and s.name != "outdated"]
-        if self.needs(name).weights == "needed":
+        if self.reports[name].needs.weights == "needed":
             planned = [e for e in needed if isinstance(e, Experiment)]
             if not any(self.evidence.of(planned, "weights")):
                 raise StoreError(
@@ -345,56 +378,18 @@ class Pipeline:
                 f"run `{self.profile.command('train')}`"
             )
 
-    @contextmanager
-    def _storing(self, total: int, tasks: int) -> Iterator[tuple[Any, Any]]:
-        done = 0
-        with job(f"training {total} experiments", total) as progress:
+    def with_pages(self, reports: Sequence[str]) -> list[str]:
+        """Reports, each once, and the pages that come with them.
 
-            def tell(note: pool.Note) -> None:
-                where = f"{note.name}, epoch {note.epoch} of {note.epochs}, {note.text}"
-                progress.update(done + (note.epoch / note.epochs if tasks == 1 else 0), where)
-
-            def keep(outcome: Outcome) -> None:
-                nonlocal done
-                self.store.save(
-                    outcome.experiment, outcome.summary, outcome.tables, outcome.weights,
-                    outcome.seconds, outcome.provenance,
-                )  # fmt: skip
-                done += 1
-                progress.update(done, outcome.experiment.name)
-
-            try:
-                yield tell, keep
-            except BaseException:
-                say(f"stopped: {done} of {total} were trained and are stored; run again to go on")
-                raise
-
-    def _doit_tasks(self, reports: Sequence[str]) -> list[dict[str, Any]]:
-        tasks: list[dict[str, Any]] = []
+        Raises:
+            ConfigError: a name is no report.
+        """
         for name in reports:
-            tasks.append(
-                {
-                    "name": self.task_name(name),
-                    "actions": [(self.explore, []) if name == EXPLORER else (self.execute, [name])],
-                    "targets": [str(self.made(name))],
-                    "uptodate": [
-                        doing.Inputs(partial(self.inputs, name), partial(self._spent.get, name))
-                    ],  # fmt: skip
-                }
-            )
-        return tasks
+            if name not in self.reports:
+                raise unknown("report", name, self.reports)
+        pages = [EXPLORER.name] if EXPLORER.beside in reports else []
+        return list(dict.fromkeys([*reports, *pages]))
 
-    def check_known(self, reports: Sequence[str]) -> None:
-        """Raise ConfigError for a name that is no report."""
-        for name in reports:
-            if name not in (*self.notebooks, EXPLORER):
-                raise unknown("report", name, [*self.notebooks, EXPLORER])
-
-    def task_name(self, name: str) -> str:
-        """A notebook's entry in doit's book: profiles and overrides have entries of their own."""
-        return f"notebook:{self.work.name}/{name}"
-
-
-def with_explorer(reports: Sequence[str]) -> list[str]:
-    """Reports, and the explorer where the report is among them whose networks it shows."""
-    return list(dict.fromkeys([*reports, *([EXPLORER] if EXPLORED in reports else [])]))
+    def entry(self, name: str) -> str:
+        """A report's name in the book: profiles and overrides have entries of their own."""
+        return f"{self.work.name}/{name}"

@@ -11,7 +11,7 @@ import pytest
 
 from ffcore import config, plugins
 from ffcore.errors import ClusterError, ConfigError, DataError
-from ffreport.compute import cluster, cluster_worker, parcels, pool
+from ffreport.compute import cluster, cluster_worker, pool
 from ffreport.data import own as own_data
 from ffreport.pipeline import latents, stages
 from ffreport.pipeline.training import planning
@@ -62,13 +62,13 @@ def run(address, tasks, work=None, poll=None, workers_=1):
     with cluster.joined(address) as away:
         until(lambda: len(away.welcome()) >= workers_)
 
-        def look():
-            away.look()
+        def look(look=away.look):
+            look()
             if poll:
                 poll()
 
-        done = pool.run_tasks(tasks, work or training.perform, away, notes.append, None, look)
-        return [*done], notes
+        away.look = look
+        return [*pool.run_tasks(tasks, work or training.perform, away, notes.append)], notes
 
 
 def until(there, seconds=60):
@@ -105,9 +105,10 @@ def test_networks_studies_and_plugins_come_back_as_from_this_machine(
     experiments += [tiny(dataset=own, norm=norm, label_size=10) for norm in ("l1", "l2", "l2sq")]
     tasks = [training.Task((e,), plugins=(str(file),)) for e in experiments]
     packed = []
-    monkeypatch.setattr(parcels, "pack", lambda f, p=parcels.pack: packed.append({*f}) or p(f))
+    pack = cluster_worker.pack
+    monkeypatch.setattr(cluster_worker, "pack", lambda f, p=pack: packed.append({*f}) or p(f))
     found, notes = run(two.address, tasks)
-    assert_same(found, [*pool.run_tasks(tasks, workers=1, work=training.perform)])
+    assert_same(found, [*pool.run_tasks(tasks, training.perform)])
     assert packed.count({"mine.npz"}) == 1, "the data set leaves this machine once"
     scratch = list(two.folder.glob("scratch/**/data/*/mine.npz"))
     assert 1 <= len(scratch) <= 2 and not list(two.folder.glob("scratch/**/luggage/*"))
@@ -162,7 +163,7 @@ def test_what_was_lost_with_all_workers_is_sent_again(tmp_path, own, monkeypatch
 
         again, _ = run(found.address, [task], poll=replace)
     assert moment
-    assert_same(again, [*pool.run_tasks([task], workers=1, work=training.perform)])
+    assert_same(again, [*pool.run_tasks([task], training.perform)])
 
 
 def test_a_lost_scheduler_ends_in_what_can_be_gone_on_with(tmp_path, monkeypatch, capsys):
@@ -223,7 +224,7 @@ def test_a_worker_of_other_code_or_packages_is_refused(two, tmp_path, monkeypatc
         monkeypatch.setattr(away, "_identity", other)
         with pytest.raises(ClusterError, match="worker tcp://.* has torch 2.*instead of 1.0; inst"):
             away.welcome()
-        late = away.submit(cluster_jobs.wait, cluster_jobs.Job("late", str(tmp_path)))
+        late = away.submit(cluster_jobs.wait, cluster_jobs.Job("late", str(tmp_path)), print)
         with pytest.raises(ClusterError, match="instead of 1.0"):
             late.result(timeout=60)
     assert not list(tmp_path.iterdir())
@@ -336,21 +337,22 @@ def test_a_stack_is_cut_so_that_every_gpu_has_work():
 
 def test_a_parcel_arrives_whole_once_and_stays_in_its_folder(tmp_path):
     (tmp_path / "a").write_bytes(b"1")
-    parcel = parcels.pack({"x/y": tmp_path / "a"})
-    there = parcels.unpack(parcel, tmp_path / "there")
+    parcel = cluster_worker.pack({"x/y": tmp_path / "a"})
+    there = cluster_worker.unpack(parcel, tmp_path / "there")
     assert (there / "x" / "y").read_bytes() == b"1" and there.name == parcel.checksum
     before = os.stat(there / "x" / "y").st_mtime_ns
-    assert parcels.unpack(parcel, tmp_path / "there") == there
+    assert cluster_worker.unpack(parcel, tmp_path / "there") == there
     assert os.stat(there / "x" / "y").st_mtime_ns == before
     with pytest.raises(DataError, match="damaged on its way"):
-        parcels.unpack(parcels.Parcel("0" * 64, parcel.files), tmp_path / "there")
+        cluster_worker.unpack(cluster_worker.Parcel("0" * 64, parcel.files), tmp_path / "there")
     for name in ("../out", "/out", "x/../../out"):
         files = {name: b"1"}
         with pytest.raises(DataError, match="outside of its folder"):
-            parcels.unpack(parcels.Parcel(parcels._checksum(files), files), tmp_path / "there")
+            outside = cluster_worker.Parcel(cluster_worker._checksum(files), files)
+            cluster_worker.unpack(outside, tmp_path / "there")
     assert not (tmp_path / "out").exists()
     with pytest.raises(DataError, match="cannot be read"):
-        parcels.pack({"x": tmp_path / "none"})
+        cluster_worker.pack({"x": tmp_path / "none"})
 
 
 def test_only_the_plugins_of_a_task_are_there(tmp_path, monkeypatch):

@@ -79,7 +79,7 @@ def test_a_plan_that_cuts_says_so(capsys):
 
 
 def test_fewer_processes_where_memory_is_short(capsys, monkeypatch):
-    monkeypatch.setattr(planning.workers, "cores", lambda: 4)
+    monkeypatch.setattr(pool, "cores", lambda: 4)
     todo = [tasks.Task((tiny(theta=float(i)),)) for i in range(6)]
     assert planning.processes(todo, free=1e12) == 4
     assert planning.processes(todo, free=1.3e9) == 2

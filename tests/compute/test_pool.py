@@ -24,7 +24,7 @@ def tasks(*experiments):
 
 
 def test_networks_and_sparsity_studies_come_back_ready_to_store():
-    done = workers.run_tasks(tasks(tiny(), STUDY), training.perform, workers=1)
+    done = workers.run_tasks(tasks(tiny(), STUDY), training.perform)
     found = {o.experiment.kind: o for o in done}
     assert set(found) == {"network", "sparsity"}
     assert len(found["network"].tables["history"]) == 2
@@ -38,19 +38,13 @@ def test_networks_and_sparsity_studies_come_back_ready_to_store():
 def test_processes_give_bitwise_what_this_process_gives():
     experiments = [tiny(), tiny(norm="l1"), tiny(activation="tanh")]
     todo = tasks(*experiments)
-    here = {o.experiment.key: o for o in workers.run_tasks(todo, training.perform, workers=1)}
+    here = {o.experiment.key: o for o in workers.run_tasks(todo, training.perform)}
     notes = []
-    for there in workers.run_tasks(todo, training.perform, tell=notes.append, workers=2):
+    for there in workers.run_tasks(todo, training.perform, 2, notes.append):
         mine = here[there.experiment.key]
         assert there.tables == mine.tables and there.summary == mine.summary
         assert all((there.weights[k] == mine.weights[k]).all() for k in mine.weights)
     assert {n.name for n in notes} <= {e.name for e in experiments} and notes
-
-
-def test_any_executor_of_concurrent_futures_will_do():
-    with ThreadPoolExecutor(1) as pool:
-        found = list(workers.run_tasks(tasks(tiny()), executor=pool, work=training.perform))
-    assert [o.experiment for o in found] == [tiny()]
 
 
 class Large:
@@ -67,36 +61,39 @@ def test_what_was_taken_is_not_held_while_the_rest_is():
 
     with ThreadPoolExecutor(4) as pool:
         alive = []
-        for outcome in workers.run_tasks([*range(8)], executor=Ahead(pool), work=work):
+        for outcome in workers.run_tasks([*range(8)], work, Threads(pool)):
             del outcome
             time.sleep(0.05)  # by then the others are there
             alive.append(sum(ref() is not None for ref in made))
     assert len(made) == 8 and alive[-1] == 1 and sorted(alive, reverse=True) == alive
 
 
-class Ahead:
-    """An executor that takes all tasks at once."""
+class Threads:
+    """A pool that takes all tasks at once."""
 
-    ahead = 8
+    count, ahead = 4, 8
 
     def __init__(self, pool):
         self.submit = pool.submit
+
+    def notes(self):
+        return ()
 
 
 def test_a_failing_task_raises_here_and_ends_the_pool():
     wrong = training.Task((tiny(precision="tf32"),))
     with pytest.raises(ConfigError, match="tf32 needs CUDA"):
-        list(workers.run_tasks([wrong, *tasks(tiny(epochs=500))], workers=2, work=training.perform))
+        list(workers.run_tasks([wrong, *tasks(tiny(epochs=500))], training.perform, 2))
 
 
-def test_a_poll_that_raises_ends_the_pool_long_before_its_tasks():
-    def poll():
+def test_an_interruption_ends_the_pool_long_before_its_tasks():
+    def stop(note):
         raise KeyboardInterrupt
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         todo = tasks(tiny(epochs=3000), tiny(epochs=3001))
-        list(workers.run_tasks(todo, training.perform, workers=2, poll=poll))
+        list(workers.run_tasks(todo, training.perform, 2, stop))
     assert time.monotonic() - began < 30
 
 
@@ -113,7 +110,7 @@ if __name__ == "__main__":
     def tell(note):
         print(note.name, flush=True)
 
-    list(workers.run_tasks(todo, training.perform, tell=tell, workers=2))
+    list(workers.run_tasks(todo, training.perform, 2, tell))
 """)
     parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True,
                               env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
@@ -157,7 +154,7 @@ def work(task, tell):
 
 if __name__ == "__main__":
     assert "pandas" not in sys.modules, "this process would have it in any case"
-    print(*workers.run_tasks([1, 2], workers=2, work=work))
+    print(*workers.run_tasks([1, 2], work, 2))
 """
 
 

@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -340,12 +338,11 @@ def test_worker_processes_load_the_files_of_their_task(file):
     plugins.load(file)
     experiments = [tiny(norm="l3", epochs=1), tiny(activation="bent", epochs=1)]
     todo = [tasks.Task((e,), plugins=(str(file),)) for e in experiments]
-    here = {o.experiment: o for o in workers.run_tasks(todo, workers=1, work=tasks.perform)}
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # as good as a cluster's
-        for there in workers.run_tasks(todo, executor=pool, work=tasks.perform):
-            assert there.tables == here[there.experiment].tables
-            assert there.provenance["plugins"] == origin.expected(there.experiment)["plugins"]
-            assert str(file) not in str(there.provenance)
+    here = {o.experiment: o for o in workers.run_tasks(todo, tasks.perform)}
+    for there in workers.run_tasks(todo, tasks.perform, 2):
+        assert there.tables == here[there.experiment].tables
+        assert there.provenance["plugins"] == origin.expected(there.experiment)["plugins"]
+        assert str(file) not in str(there.provenance)
 
 
 def test_the_classifier_takes_plug_ins_and_is_loaded_where_they_are(digits, tmp_path, monkeypatch):

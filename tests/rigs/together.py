@@ -152,7 +152,7 @@ def notebooks(count: int = 32, processes: int = 6) -> None:
             for source in sorted(sources.glob("*.ipynb"))
         ]
         began = time.monotonic()
-        found = notebook_work.run(tasks, tell=lambda text: None)
+        found = {done.name: done for done in notebook_work.run(tasks)}
         spent = time.monotonic() - began
         assert not [e for e in found.values() if e.fault] and len(found) == count, found
         for number in range(count):

@@ -18,7 +18,6 @@ class Job:
     folder: str
     seconds: float = 0.0
     datasets: tuple[str, ...] = ()
-    data_folder: str | None = None
     plugins: tuple[str, ...] = ()
 
     def luggage(self):

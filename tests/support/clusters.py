@@ -102,7 +102,7 @@ def killing(folder: Path, kills: int) -> str:
 
         outcomes, _ = run(found.address, tasks, poll=kill, workers_=2)
     assert len(ended) == kills, f"{len(ended)} workers killed when all networks were trained"
-    assert_same(outcomes, [*workers.run_tasks(tasks, workers=1, work=training.perform)])
+    assert_same(outcomes, [*workers.run_tasks(tasks, training.perform)])
     return f"{len(ended)} workers killed; {len(outcomes)} of {len(tasks)} networks equal"
 
 

@@ -22,10 +22,10 @@ from safetensors import SafetensorError
 from ffcore import checkpoints, errors, files
 from ffcore.errors import FFError, ReportError, ResourceError, StoreError
 from ffreport.base import locks
-from ffreport.compute import faults, pool
+from ffreport.compute import pool
 from ffreport.data import download
-from ffreport.pipeline import book as doing
 from ffreport.pipeline import notebooks as notebook_work
+from ffreport.pipeline.book import Book
 from ffreport.pipeline.stages import Pipeline
 from ffreport.pipeline.training import tasks as training
 from ffreport.publish import versions
@@ -50,7 +50,7 @@ def test_a_worker_that_is_killed_is_named_and_takes_nothing_with_it_that_is_done
     tasks = [SimpleNamespace(name="done"), SimpleNamespace(name="struck")]
     found = []
     with pytest.raises(ResourceError, match=r"worked on struck was .* \(SIGKILL\).*run the same"):
-        found.extend(iter_into(found, pool.run_tasks(tasks, workers=2, work=work)))
+        found.extend(iter_into(found, pool.run_tasks(tasks, work, 2)))
     assert found == ["done"]
 
 
@@ -69,15 +69,15 @@ def test_memory_that_runs_out_is_told_with_the_experiment(allocate):
         allocate()
 
     with pytest.raises(ResourceError, match="no memory was left for digits-.* run the same"):
-        list(pool.run_tasks([training.Task((tiny(),))], work=taking))
+        list(pool.run_tasks([training.Task((tiny(),))], taking))
 
 
 def test_a_gpu_without_memory_is_no_traceback_and_a_bug_stays_one():
     gpu = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    assert "2.00 GiB" in str(faults.of_memory(gpu, training.Task((tiny(), tiny(seed=1)))))
+    assert "2.00 GiB" in str(pool.of_memory(gpu, training.Task((tiny(), tiny(seed=1)))))
     loader = ImportError("x.so: failed to map segment from shared object")
-    assert "x.so" in str(faults.of_memory(loader, training.Task((tiny(),))))
-    assert faults.of_memory(RuntimeError("mat1 and mat2 do not fit"), None) is None
+    assert "x.so" in str(pool.of_memory(loader, training.Task((tiny(),))))
+    assert pool.of_memory(RuntimeError("mat1 and mat2 do not fit"), None) is None
     assert errors.of_system(RuntimeError("wrong")) is errors.of_system(OSError("wrong")) is None
 
 
@@ -119,23 +119,21 @@ def test_frames_on_a_full_disk_replace_none(tmp_path, monkeypatch):
     assert a.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.parquet"]
 
 
-def test_doits_book_on_a_full_disk_is_one_message_and_keeps_what_it_had(
-    tmp_path, monkeypatch, capsys
+def test_the_book_of_reports_on_a_full_disk_is_one_message_and_keeps_what_it_had(
+    tmp_path, monkeypatch
 ):
-    book = tmp_path / "book.json"
-    task = {"name": "a", "actions": [(lambda: None, [])]}
-    doing.run([task], book)
-    before = book.read_bytes()
+    path = tmp_path / "book.json"
+    Book(path).note("a", {"x": 1}, 1.0)
+    before = path.read_bytes()
     monkeypatch.setattr(files, "write", no_space)
     with pytest.raises(StoreError, match="cannot write .*book.json: No space left"):
-        doing.run([task, {**task, "name": "b"}], book)
-    assert book.read_bytes() == before and "Traceback" not in capsys.readouterr().err
+        Book(path).note("b", {"x": 1}, 1.0)
+    assert path.read_bytes() == before
 
 
-def test_a_stage_that_meets_a_full_disk_says_so_without_a_traceback(tmp_path, capsys):
-    with pytest.raises(ResourceError, match="No space left on device; free some space"):
-        doing.run([{"name": "a", "actions": [(no_space, [])]}], tmp_path / "book.json")
-    assert "Traceback" not in capsys.readouterr().err
+def test_a_report_that_meets_a_full_disk_has_that_for_its_fault():
+    done = notebook_work.attempt("a", no_space)
+    assert "report a: No space left on device; free some space" in str(done.fault)
 
 
 def test_a_process_that_ended_is_dead_before_anybody_asked_how():
@@ -221,10 +219,10 @@ def test_a_notebook_whose_process_is_killed_leaves_those_that_are_done(tmp_path,
 
     def broken(*args, **options):
         yield notebook_work.Executed("a", 1.0)
-        raise faults.of_process([], {})
+        raise ResourceError("a process was ended from outside")
 
     monkeypatch.setattr(pool, "run_tasks", broken)
-    found = notebook_work.run(tasks, tell=lambda text: None)
+    found = {done.name: done for done in notebook_work.run(tasks)}
     assert found["a"].fault is None
     assert isinstance(found["b"].fault, ResourceError) and found["c"].fault is found["b"].fault
 
@@ -233,7 +231,7 @@ def test_a_notebook_that_finds_no_room_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("ffreport.publish.notebooks.notebook.execute", no_space)
     task = notebook_work.Task(tmp_path / "a.ipynb", tmp_path, {}, tmp_path, {})
     (done,) = notebook_work.perform(task, lambda note: None)
-    assert "notebook a: No space left on device; free" in str(done.fault)
+    assert "report a: No space left on device; free" in str(done.fault)
 
 
 def test_versions_are_in_the_order_in_which_they_were_made_whatever_the_clock_said(tmp_path):

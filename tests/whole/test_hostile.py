@@ -24,7 +24,7 @@ from ffcore.errors import FFError
 from ffreport.analysis.claims import ledger
 from ffreport.base import locks
 from ffreport.base.code import definitions
-from ffreport.pipeline import book as doing
+from ffreport.pipeline.book import Book
 from ffreport.pipeline.upkeep import share, unused
 from ffreport.publish import trace, versions
 from ffreport.publish.diff import compare
@@ -241,7 +241,7 @@ def test_a_foreign_book_or_checkpoint_counts_as_none(tmp_path, content):
     for name in ("book.json", "one.checkpoint"):
         (tmp_path / name).write_bytes(content)
     with told("books, locks and checkpoints"):
-        assert isinstance(doing.noted(tmp_path / "book.json"), dict)
+        assert isinstance(Book(tmp_path / "book.json").entries, dict)
         assert isinstance(locks._owner(tmp_path / "book.json"), dict)
         assert Remembered(tmp_path / "book.json").of(tmp_path / "one.checkpoint", lambda: 5) == 5
         remove_done(tmp_path, set())
@@ -363,9 +363,9 @@ def test_a_name_that_is_no_profile_is_one_clear_error(name):
 def test_json_nested_without_end_is_damage_wherever_it_is_read(tmp_path, stored):
     version = tmp_path / "reports" / "smoke-1"
     version.mkdir(parents=True)
-    for name in (".doit.json", ".lock.json", "reports/smoke-1/manifest.json", "rq1.ipynb", "r"):
+    for name in (".book.json", ".lock.json", "reports/smoke-1/manifest.json", "rq1.ipynb", "r"):
         (tmp_path / name).write_text(DEEP)
-    assert doing.noted(tmp_path / ".doit.json") == locks._owner(tmp_path / ".lock.json") == {}
+    assert Book(tmp_path / ".book.json").entries == locks._owner(tmp_path / ".lock.json") == {}
     assert versions.verify(version) == ["changed: manifest.json"]
     assert versions.versions(tmp_path) == []
     assert not compare._side("A", version).manifest
@@ -378,11 +378,11 @@ def test_json_nested_without_end_is_damage_wherever_it_is_read(tmp_path, stored)
     (folder / "run.json").write_bytes(whole)
 
 
-def test_a_book_of_other_values_is_set_aside(tmp_path, capsys):
-    for content in ('{"a": 5}', '{"a": {"_values_:": 5}}', "[]", DEEP):
+def test_a_book_of_other_values_is_told_and_empty(tmp_path, capsys):
+    for content in ('{"a": 5}', '{"a": {"inputs": {}, "seconds": "1"}}', "[]", DEEP):
         (tmp_path / "book").write_text(content)
-        doing.run([], tmp_path / "book")
-        assert "is damaged and was set aside" in capsys.readouterr().err
+        assert Book(tmp_path / "book").entries == {}
+        assert "is damaged" in capsys.readouterr().err
 
 
 def test_a_remembered_entry_that_is_cut_short_is_computed_again(tmp_path):

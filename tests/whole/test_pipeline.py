@@ -176,9 +176,9 @@ def test_reports_named_twice_or_with_the_explorer_are_made_once(made):
 
 def test_a_damaged_book_costs_only_what_it_knew(made):
     results, _, where, _ = made
-    (results / ".doit.json").write_text("{bad")
+    (results / ".book.json").write_text("{bad")
     said = pipeline("report", "sparsity_theorems", "--profile", "smoke", *where)
-    assert "was set aside" in said and "index.html" in said
+    assert "is damaged, so reports are made again" in said and "index.html" in said
 
 
 def test_clean_removes_what_was_made_and_nothing_else(made):

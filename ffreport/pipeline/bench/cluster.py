@@ -14,7 +14,7 @@ import numpy as np
 from ffcore import train
 from ffcore.config import Experiment, make_experiment
 from ffcore.errors import ConfigError
-from ffreport.compute import cluster, parcels
+from ffreport.compute import cluster
 from ffreport.compute import pool as workers
 from ffreport.data import load as datasets
 from ffreport.pipeline.bench.training import Row
@@ -45,14 +45,16 @@ class Load:
     seconds: float = 0.0
     numbers: int = 0
     datasets: tuple[str, ...] = ()
-    data_folder: str | None = None
     plugins: tuple[str, ...] = ()
+
+    def data_files(self, name: str) -> dict[str, Path]:
+        return training.data_files(name, None)
 
     def luggage(self) -> dict[str, Path]:
         return {}
 
     def moved(self, luggage: Path, data_folder: str | None) -> Load:
-        return replace(self, data_folder=data_folder)
+        return self
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ def measure(dataset: str, tell: Callable[[str], None], size: Size | None = None)
             _seconds(away, [Load("first")])
             start = time.perf_counter() - began
             yield Row("until a cluster's first task is done", start, "s")
-            megabytes = sum(map(len, parcels.pack(parcels.of_data(dataset, None)).files.values()))
+            files = training.data_files(dataset, None).values()
+            megabytes = sum(path.stat().st_size for path in files)
             seconds = _seconds(away, [Load("data", datasets=(dataset,))])
             yield Row(f"{dataset}, {megabytes / 1e6:.0f} MB, to a worker", seconds, "s")
             seconds = _seconds(away, [Load(str(i)) for i in range(size.tasks)]) / size.tasks
@@ -136,7 +139,7 @@ def measure(dataset: str, tell: Callable[[str], None], size: Size | None = None)
         yield Row(f"model: networks of {network:.0f} s, no gain beyond", model.most, "workers")
 
 
-def work(load: Load, tell: Callable[[workers.Note], None]) -> list[Any]:
+def work(load: Load, tell: workers.Tell) -> list[Any]:
     """Wait, and return zeros."""
     time.sleep(load.seconds)
     return [np.zeros(load.numbers, np.float32)]
@@ -156,7 +159,7 @@ def _trained(e: Experiment) -> tuple[training.Outcome, float]:
 
 def _seconds(away: cluster.Cluster, tasks: Sequence[Load]) -> float:
     began = time.perf_counter()
-    done = sum(1 for _ in workers.run_tasks(tasks, work, away, poll=away.look))
+    done = sum(1 for _ in workers.run_tasks(tasks, work, away))
     if done != len(tasks):
         raise ConfigError(f"{done} of {len(tasks)} tasks came back")
     return time.perf_counter() - began
@@ -168,7 +171,6 @@ def _storing(outcome: training.Outcome, count: int) -> float:
         store = Store(folder)
         began = time.perf_counter()
         for seed in range(count):
-            e = outcome.experiment.model_copy(update={"seed": seed})
-            store.save(e, outcome.summary, outcome.tables, outcome.weights, outcome.seconds,
-                       outcome.provenance)  # fmt: skip
+            other = outcome.experiment.model_copy(update={"seed": seed})
+            replace(outcome, experiment=other).save(store)
         return (time.perf_counter() - began) / count

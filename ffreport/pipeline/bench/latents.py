@@ -173,13 +173,9 @@ def _worked(tasks: Sequence[Task], count: int) -> Iterator[tuple[float, float]]:
     all processes held together, until then."""
     most, began = 0.0, time.perf_counter()
 
-    def look() -> None:
-        nonlocal most
+    for _ in pool.run_tasks(tasks, latent_work.perform, count):
         children = (memory.resident(child.pid or 0, peak=True) for child in active_children())
         most = max(most, memory.resident() + sum(children))
-
-    for _ in pool.run_tasks(tasks, workers=count, poll=look, work=latent_work.perform):
-        look()
         yield time.perf_counter() - began, most
 
 

@@ -187,23 +187,6 @@ def write(rows: list[Row], path: Path, hardware: str) -> None:
     frame.assign(hardware=hardware, torch=torch.__version__).to_csv(path, index=False)
 
 
-def markdown(path: Path) -> str:
-    """A file of ``write`` as the table that the README shows."""
-    import pandas as pd
-
-    frame = pd.read_csv(path, keep_default_na=False)
-    rows = [
-        f"| {r['what']} | {r['value']:.{_places(r['value'])}f} {r['unit']} | {r['target']} |"
-        for r in frame.to_dict("records")
-    ]
-    where = f"{frame['hardware'][0]}; PyTorch {frame['torch'][0]}"
-    return "\n".join([f"| {where} | measured | target |", "|---|---|---|", *rows])
-
-
-def _places(value: float) -> int:
-    return 0 if abs(value) >= 100 else 2
-
-
 def step_operations(inputs: int, width: int = WIDTH, batch: int = BATCH) -> float:
     """Floating-point operations of one step of two layers: three image products in layer 1, four
     products of both halves in layer 2."""

@@ -152,14 +152,7 @@ def processes(todo: Sequence[training.Task], free: float | None = None) -> int:
     if any(task.device != "cpu" for task in todo):
         return 1
     each = max((_task_bytes(task) for task in todo), default=0.0)
-    wanted = min(pool.cores(), len(todo))
-    count = memory.processes(wanted, each, free)
-    if count < wanted:
-        say(
-            f"training in {count} of {wanted} processes: each needs "
-            f"{memory.words(memory.PROCESS + each)} of memory"
-        )
-    return count
+    return memory.processes(min(pool.cores(), len(todo)), each, free, "training")
 
 
 def _task_bytes(task: training.Task) -> float:

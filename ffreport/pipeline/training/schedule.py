@@ -14,7 +14,8 @@ from ffreport.analysis.claims import needs
 from ffreport.base.console import duration
 from ffreport.compute import pool
 from ffreport.data import sources
-from ffreport.pipeline.training import planning, predictions, tasks
+from ffreport.pipeline import plans
+from ffreport.pipeline.training import planning, tasks
 
 if TYPE_CHECKING:
     from ffreport.runs.results import Results
@@ -52,7 +53,7 @@ class Clock:
 
     def __post_init__(self) -> None:
         self._end = self.now() + 3600 * self.hours
-        self._rates = predictions.rates(self.past)
+        self._rates = plans.rates(self.past)
 
     @property
     def left(self) -> float:
@@ -61,7 +62,7 @@ class Clock:
 
     def admits(self, task: tasks.Task) -> bool:
         """Whether a task is predicted to end in time; to be asked as it is about to begin."""
-        needed = sum(predictions.one(e, self._rates) or 0.0 for e in task.experiments)
+        needed = sum(plans.one(e, self._rates) or 0.0 for e in task.experiments)
         fits = 0 < self.left and needed <= self.left
         self.refused += 0 if fits else len(task.experiments)
         return fits
@@ -70,7 +71,7 @@ class Clock:
         """Take what was trained just now, with its ``experiment`` and ``seconds``, for a past
         run."""
         self.past.append(done)
-        self._rates = predictions.rates(self.past)
+        self._rates = plans.rates(self.past)
 
 
 @dataclass
@@ -185,7 +186,7 @@ def agenda(
         limit: hours; leaves out what lacks its data, too.
     """
     pending = [e for e, state in states.items() if not state.usable]
-    past = predictions.past(pending, results.store, list(states))
+    past = plans.past(pending, results.store, list(states))
     planned: list[AnyExperiment] = [*profile.networks("rq1", "polarity"), *profile.sparsity_runs()]
     asked = [e for e, state in states.items() if state.name == "missing"] if missing else []
     there = needs.stock(list(dict.fromkeys([*planned, *asked])), results)
@@ -202,11 +203,11 @@ def agenda(
             need for need in needs.needs(claims, profile, there)
             if not need.obstacle and all(e in states or e in there.whole for e in need.trainings)
         ]  # fmt: skip
-        rates = predictions.rates(past)
-        known = all(predictions.one(e, rates) for e in pending)
+        rates = plans.rates(past)
+        known = all(plans.one(e, rates) for e in pending)
 
         def cost(e: AnyExperiment) -> float:
-            return (known and predictions.one(e, rates)) or planning.operations(e)
+            return (known and plans.one(e, rates)) or planning.operations(e)
 
         panel = profile.networks("choices")
         first = [n for n in met if not set(far).intersection(n.trainings)]
@@ -287,7 +288,7 @@ def lines(found: Agenda, profile: Profile) -> Iterator[str]:
     for number, bundle in enumerate(found.bundles, 1):
         few = len(bundle.trainings) <= NAMED
         named = ", ".join(e.name for e in bundle.trainings)
-        took = predictions.training(bundle.trainings, found.past, count)
+        took = plans.training(bundle.trainings, found.past, count)
         end = None if took is None or end is None else end + took
         told = _time(took)
         told += "" if end is None else f", {end / 3600:.1f} h in all"
@@ -307,9 +308,9 @@ def lines(found: Agenda, profile: Profile) -> Iterator[str]:
 
 def times(of: Sequence[Sequence[AnyExperiment]], store: Store) -> list[str]:
     """How long each of some groups of trainings takes here, in words; nothing of an empty group."""
-    past = predictions.past([e for some in of for e in some], store)
+    past = plans.past([e for some in of for e in some], store)
     count = pool.cores()
-    return [_time(predictions.training(some, past, count)) if some else "" for some in of]
+    return [_time(plans.training(some, past, count)) if some else "" for some in of]
 
 
 def _time(seconds: float | None) -> str:

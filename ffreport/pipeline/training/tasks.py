@@ -6,7 +6,7 @@ A task is a list of experiments that train together; its outcome is ready to be 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from ffcore import plugins
 from ffcore.config import Experiment, SparsityExperiment
+from ffcore.errors import ClusterError, DataError
 from ffreport.base import digests
 from ffreport.compute import pool
 from ffreport.compute.pool import Note
+from ffreport.data import own, own_files, sources
 from ffreport.runs import origin
 
 if TYPE_CHECKING:
     from ffcore.checkpoints import Checkpoint
+    from ffreport.runs.store import Store
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,17 @@ class Task:
     def datasets(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(e.dataset for e in self.experiments))
 
+    def data_files(self, name: str) -> dict[str, Path]:
+        """The files of one of its data sets, see ``data_files``."""
+        return data_files(name, self.data_folder)
+
     def luggage(self) -> dict[str, Path]:
         """Files, beside the data, that the task needs on another machine; see ``moved``."""
         return {f"{number}/{Path(p).name}": Path(p) for number, p in enumerate(self.plugins)}
 
     def moved(self, luggage: Path, data_folder: str | None) -> Task:
         """The same task on a machine that has its luggage and data in these folders."""
+        register(self.datasets, data_folder)
         files = tuple(str(luggage / name) for name in self.luggage())
         return replace(self, data_folder=data_folder, plugins=files, checkpoints=None)
 
@@ -66,16 +74,16 @@ class Outcome:
     seconds: dict[str, float]
     provenance: dict[str, Any]
 
+    def save(self, store: Store) -> None:
+        """Store it; raises as ``Store.save``."""
+        store.save(self.experiment, self.summary, self.tables, self.weights, self.seconds,
+                   self.provenance)  # fmt: skip
 
-def perform(task: Task, tell: Callable[[Note], None] | None = None) -> list[Outcome]:
-    """Train a task's experiments in this process.
 
-    Args:
-        tell: called after every epoch; defaults to the queue that the pool gave this process.
-    """
+def perform(task: Task, tell: pool.Tell) -> list[Outcome]:
+    """Train a task's experiments in this process; ``tell`` is called after every epoch."""
     import torch
 
-    tell = tell or pool.tell_parent
     for file in task.plugins:
         plugins.load(file)
     before = torch.get_num_threads()
@@ -89,7 +97,7 @@ def perform(task: Task, tell: Callable[[Note], None] | None = None) -> list[Outc
         torch.set_num_threads(before)
 
 
-def _perform(task: Task, tell: Callable[[Note], None]) -> Iterator[Outcome]:
+def _perform(task: Task, tell: pool.Tell) -> Iterator[Outcome]:
     from ffcore import train
     from ffcore.checkpoints import SUFFIX, Checkpoint
     from ffcore.sparsity import runs
@@ -126,6 +134,42 @@ def _perform(task: Task, tell: Callable[[Note], None]) -> Iterator[Outcome]:
                   "curve": found.curve}  # fmt: skip
         weights = {k: w.cpu().numpy() for k, w in found.weights.items()}
         yield Outcome(e, found.summary, tables, weights, found.seconds, origin.expected(e))
+
+
+def data_files(name: str, data_folder: str | None) -> dict[str, Path]:
+    """The files of a data set, by their path below a folder of data sets, for another
+    machine; none of one that comes with a package.
+
+    A user's own lies in a folder, or is a file, of the name from which its own name is made.
+
+    Raises:
+        DataError: a file is missing.
+    """
+    if own.is_name(name):
+        place = own.where(name)
+        files = [place] if place.is_file() else own_files.layout(place).files
+        return {f.relative_to(place.parent).as_posix(): f for f in files}
+    if sources.lookup(name).package:
+        return {}
+    found = {}
+    for file, there in sources.locate(name, data_folder).items():
+        if there is None:
+            raise DataError(f"{name}: {file.name} is missing; {sources.remedy(name)}")
+        found[f"{name}/{there.name}"] = there
+    return found
+
+
+def register(names: Sequence[str], data_folder: str | None) -> None:
+    """Have a user's own data sets among these known on a machine that has them in this folder.
+
+    Raises:
+        ClusterError: something else lies there.
+    """
+    for name in names if data_folder else ():
+        if own.is_name(name):
+            found = {own.identify(path) for path in Path(str(data_folder)).iterdir()}
+            if found != {name}:
+                raise ClusterError(f"{name} came as {', '.join(found) or 'nothing'} to a worker")
 
 
 def _circumstances(task: Task) -> dict[str, Any]:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import io
+import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from statistics import stdev
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ffcore.config import FACTORS, AnyExperiment, Experiment
 from ffcore.errors import StoreError
 from ffreport.analysis import published
 from ffreport.analysis.published import as_published
-from ffreport.base.console import duration, job, stop_if_interrupted
+from ffreport.base.console import duration, job
 from ffreport.base.digests import digest
 from ffreport.compute import pool
 from ffreport.data import load
 from ffreport.pipeline.training import planning
 from ffreport.pipeline.training import tasks as training
-from ffreport.pipeline.upkeep.comparison import changes, differences
+from ffreport.runs import record
 from ffreport.runs.store import Run, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
 
 T = TypeVar("T")
 
@@ -28,6 +34,7 @@ EQUAL, DIFFERS = "bitwise equal", "differs"
 INSIDE, OUTSIDE, NO_SPREAD = "inside the spread", "outside the spread", "no spread recorded"
 DAMAGED, NOT_VERIFIED = "damaged", "not verified"
 SEEDS = 3  # stored seeds that make a spread
+CIRCUMSTANCES = ("hardware", "packages", "code", "data")
 
 
 @dataclass(frozen=True)
@@ -51,25 +58,30 @@ class Verification:
         return self.verdict not in (DAMAGED, NOT_VERIFIED)
 
 
-def verify(
-    store: Store,
-    count: int,
-    seed: int = 0,
-    only: Collection[AnyExperiment] | None = None,
-    data_folder: str | None = None,
-) -> list[Verification]:
-    """Train some stored runs again and compare; nothing is written into the store.
+def drawn(
+    store: Store, count: int, seed: int = 0, only: Collection[AnyExperiment] | None = None
+) -> list[Run]:
+    """Some stored runs, see ``draw``; all of them where there are fewer than ``count``.
 
     Args:
-        count: how many runs; all of them where there are fewer.
-        seed: another one draws other runs.
         only: the experiments to draw from; every stored one where None.
 
     Raises:
         StoreError: there is no run to draw from.
     """
+    found = draw([r for r in store.all() if only is None or r.experiment in only], count, seed)
+    if not found:
+        raise StoreError(
+            f"there is no run to train again in {store.runs}; train with `python pipeline.py train`"
+        )
+    return found
+
+
+def verify(
+    store: Store, chosen: Sequence[Run], data_folder: str | None = None
+) -> list[Verification]:
+    """Train some stored runs again and compare; nothing is written into the store."""
     stored = store.all()
-    chosen = _chosen(store, stored, count, seed, only)
     found = {}
     for run in chosen:
         state = store.state(run.experiment)
@@ -89,25 +101,11 @@ def verify(
             part = note.epoch / max(note.epochs, 1) if len(tasks) == 1 else 0
             progress.update(done + part, f"{note.name}, epoch {note.epoch} of {note.epochs}")
 
-        for outcome in pool.run_tasks(
-            tasks, training.perform, tell=tell, workers=planning.processes(tasks),
-            poll=stop_if_interrupted,
-        ):  # fmt: skip
+        for outcome in pool.run_tasks(tasks, training.perform, planning.processes(tasks), tell):
             found[outcome.experiment] = judge(runs[outcome.experiment], outcome, stored)
             done += 1
             progress.update(done, outcome.experiment.name)
     return [found[run.experiment] for run in chosen]
-
-
-def drawn(
-    store: Store, count: int, seed: int = 0, only: Collection[AnyExperiment] | None = None
-) -> list[Run]:
-    """The stored runs that ``verify`` draws.
-
-    Raises:
-        StoreError: there is no run to draw from.
-    """
-    return _chosen(store, store.all(), count, seed, only)
 
 
 def draw(runs: Sequence[Run], count: int, seed: int = 0) -> list[Run]:
@@ -145,6 +143,55 @@ def judge(run: Run, outcome: training.Outcome, stored: Sequence[Run] = ()) -> Ve
     return Verification(name, verdict, f"{compared}; {'; '.join(changed)}", seconds)
 
 
+def differences(run: Run, outcome: training.Outcome) -> list[str]:
+    """The first tensor, the first epoch of each table and the first number of the summary in which
+    a run trained again is not bitwise what is stored; nothing where all are equal."""
+    import torch
+
+    made = {k: torch.as_tensor(w) for k, w in outcome.weights.items()}
+    weights = run.weights()
+    tensors = [
+        _tensor_difference(k, weights.get(k), made.get(k)) for k in sorted({*weights, *made})
+    ]
+    kept = {k.removesuffix(".parquet") for k in run.files if k.endswith(".parquet")}
+    frames = {k: _as_stored(t) for k, t in outcome.tables.items()}
+    tables = [
+        _table_difference(k, run.table(k) if k in kept else None, frames.get(k))
+        for k in [*frames, *sorted(kept - frames.keys())]
+    ]
+    ours, theirs = json.loads(json.dumps(outcome.summary)), run.summary
+    # As text, so that NaN equals NaN.
+    numbers = [
+        f"{k} is {ours.get(k)} instead of {theirs.get(k)}"
+        for k in [*theirs, *(ours.keys() - theirs.keys())]
+        if json.dumps(ours.get(k)) != json.dumps(theirs.get(k))
+    ]
+    return [*[t for t in tensors if t][:1], *[t for t in tables if t], *numbers[:1]]
+
+
+def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In which circumstances two provenances differ, those on which bits depend."""
+    found = []
+    for topic in CIRCUMSTANCES:
+        old, new = then.get(topic), now.get(topic)
+        if topic == "code":
+            if lacking := record.lacking(old, new or []):
+                found.append(f"other code: {', '.join(lacking)}")
+        elif isinstance(old, Mapping) and isinstance(new, Mapping):
+            names = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+            if topic == "packages":
+                found += [f"{k} {old.get(k)} → {new.get(k)}" for k in names]
+            elif names:
+                found.append(f"other {topic}: {', '.join(names)}")
+        elif old != new:
+            words = f"{topic} {old or 'not recorded'} → {new}"
+            found.append("other data" if topic == "data" else words)
+    if str(now.get("device")).startswith("cuda"):
+        # Networks train there in stacks, whose size sums depend on and no provenance tells.
+        found.append("on a GPU")
+    return found
+
+
 def table(found: Sequence[Verification]) -> str:
     """Aligned lines: name, verdict, seconds, what was compared."""
     rows = [("run", "verdict", "trained in", "compared")]
@@ -154,19 +201,6 @@ def table(found: Sequence[Verification]) -> str:
         "  ".join([*(f"{c:{w}}" for c, w in zip(row, widths, strict=False)), row[3]])
         for row in rows
     )
-
-
-def _chosen(
-    store: Store, stored: Sequence[Run], count: int, seed: int,
-    only: Collection[AnyExperiment] | None,
-) -> list[Run]:  # fmt: skip
-    """Some of a store's runs, see ``drawn``."""
-    found = draw([r for r in stored if only is None or r.experiment in only], count, seed)
-    if not found:
-        raise StoreError(
-            f"there is no run to train again in {store.runs}; train with `python pipeline.py train`"
-        )
-    return found
 
 
 def _in_turn(groups: Sequence[Sequence[T]]) -> list[T]:
@@ -236,3 +270,45 @@ def _spread(run: Run, stored: Sequence[Run]) -> tuple[dict[str, float], str]:
         if len(seeds):
             return {"last": published.BAND * seeds["last_std"].item() / 100}, "ten published seeds"
     return {}, ""
+
+
+def _tensor_difference(name: str, stored: Tensor | None, made: Tensor | None) -> str:
+    import torch
+
+    if stored is None or made is None:
+        return f"tensor {name} is {'new' if stored is None else 'gone'}"
+    if stored.dtype != made.dtype or stored.shape != made.shape:
+        kinds = [f"{t.dtype} {list(t.shape)}" for t in (made, stored)]
+        return f"tensor {name} is {kinds[0]} instead of {kinds[1]}"
+    bits = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[made.element_size()]
+    unequal = int((made.view(bits) != stored.view(bits)).sum())
+    return f"tensor {name} differs in {unequal:,} of {stored.numel():,} values" if unequal else ""
+
+
+def _table_difference(name: str, stored: pd.DataFrame | None, made: pd.DataFrame | None) -> str:
+    if stored is None or made is None:
+        return f"table {name} is {'new' if stored is None else 'gone'}"
+    if list(stored.columns) != list(made.columns) or len(stored) != len(made):
+        return f"table {name} has other columns or another number of rows"
+    for column in stored.columns:
+        if stored[column].dtype != made[column].dtype:
+            return f"{name}.{column} is {made[column].dtype} instead of {stored[column].dtype}"
+    unequal = ~((stored == made) | (stored.isna() & made.isna()))
+    rows = unequal.any(axis=1)
+    if not rows.any():
+        return ""
+    first = stored.loc[rows, "epoch"].min() if "epoch" in stored else None
+    since = "" if first is None else f" from epoch {first:g} on"
+    at = stored["epoch"] == first if first is not None else rows
+    columns = ", ".join(map(str, unequal.columns[unequal[rows & at].any()]))
+    return f"{name} differs{since} ({columns})"
+
+
+def _as_stored(table: Any) -> pd.DataFrame:
+    """A table as it comes back from the store."""
+    import pandas as pd
+
+    file = io.BytesIO()
+    frame = table if isinstance(table, pd.DataFrame) else pd.DataFrame(table)
+    frame.to_parquet(file, index=False)
+    return pd.read_parquet(file)

@@ -167,16 +167,18 @@ def test_a_task_begins_only_where_its_predicted_time_fits():
 
 
 class Pool:
-    """An executor that would take all tasks at once, as a cluster of two workers does."""
+    """One that would take all tasks at once, as a cluster of two workers does."""
 
     ahead, count = 8, 2
 
     def __init__(self, pool):
         self.submit = pool.submit
 
+    def notes(self):
+        return ()
 
-@pytest.mark.parametrize("cluster", [False, True])
-def test_tasks_are_asked_for_as_they_begin(cluster):
+
+def test_tasks_are_asked_for_as_they_begin():
     running, lock, seen = [0], threading.Lock(), []
 
     def work(task, tell):
@@ -192,8 +194,7 @@ def test_tasks_are_asked_for_as_they_begin(cluster):
         return bool(task % 2)
 
     with ThreadPoolExecutor(2) as pool:
-        executor = Pool(pool) if cluster else pool
-        done = workers.run_tasks([*range(8)], work, executor, workers=2, admits=admits)
+        done = workers.run_tasks([*range(8)], work, Pool(pool), admits=admits)
         assert sorted(done) == [1, 3, 5, 7]
     assert len(seen) == 8 and max(seen) < 2
 

@@ -12,7 +12,7 @@ from ffcore.errors import StoreError
 from ffreport.analysis import published
 from ffreport.compute import pool
 from ffreport.pipeline.training import tasks as training
-from ffreport.pipeline.upkeep import comparison, verify
+from ffreport.pipeline.upkeep import verify
 from ffreport.runs.store import Store
 from tests.conftest import tiny
 from tests.support.commands import pipeline
@@ -23,7 +23,7 @@ STUDY = SparsityExperiment(dataset="digits", width=32, epochs=1, batch_size=128)
 @pytest.fixture(scope="module")
 def outcomes():
     tasks = [training.Task((tiny(),)), training.Task((STUDY,))]
-    return {o.experiment: o for o in pool.run_tasks(tasks, workers=1, work=training.perform)}
+    return {o.experiment: o for o in pool.run_tasks(tasks, training.perform)}
 
 
 @pytest.fixture
@@ -38,6 +38,10 @@ def save(store, outcome, **changed):
     """Store an outcome, with some of its parts changed."""
     o = replace(outcome, **changed)
     return store.save(o.experiment, o.summary, o.tables, o.weights, o.seconds, o.provenance)
+
+
+def again(store, count=1, only=None, **options):
+    return verify.verify(store, verify.drawn(store, count, only=only), **options)
 
 
 def altered(outcome, name="layer1"):
@@ -58,7 +62,7 @@ def files(folder):
 
 def test_runs_trained_again_here_are_bitwise_equal_and_nothing_is_written(store):
     before = files(store.results)
-    found = verify.verify(store, 5)
+    found = again(store, 5)
     assert {v.name for v in found} == {tiny().name, STUDY.name}
     assert {v.verdict for v in found} == {verify.EQUAL}
     assert all(v.verified and not v.failed and v.seconds > 0 for v in found)
@@ -68,7 +72,7 @@ def test_runs_trained_again_here_are_bitwise_equal_and_nothing_is_written(store)
 
 def test_one_bit_of_a_weight_is_a_failure_that_names_the_tensor(store, outcomes):
     save(store, outcomes[tiny()], weights=altered(outcomes[tiny()]))
-    (found,) = verify.verify(store, 1, only={tiny()})
+    (found,) = again(store, 1, only={tiny()})
     assert found.failed and found.verdict == verify.DIFFERS
     size = outcomes[tiny()].weights["layer1"].size
     assert found.compared == f"tensor layer1 differs in 1 of {size:,} values"
@@ -78,11 +82,11 @@ def test_another_history_is_named_with_its_first_epoch(store, outcomes):
     rows = [dict(row) for row in outcomes[tiny()].tables["history"]]
     rows[1]["loss1"] += 1e-9
     run = save(store, outcomes[tiny()], tables={"history": rows})
-    (difference,) = comparison.differences(run, outcomes[tiny()])
+    (difference,) = verify.differences(run, outcomes[tiny()])
     assert difference == "history differs from epoch 2 on (loss1)"
     frame = pd.DataFrame(outcomes[tiny()].tables["history"]).astype({"loss1": "float32"})
     run = save(store, outcomes[tiny()], tables={"history": frame})
-    (difference,) = comparison.differences(run, outcomes[tiny()])
+    (difference,) = verify.differences(run, outcomes[tiny()])
     assert difference == "history.loss1 is float64 instead of float32"
 
 
@@ -91,7 +95,7 @@ def test_another_summary_or_table_of_a_sparsity_run_is_named(store, outcomes):
     samples = outcomes[STUDY].tables["samples"].copy()
     samples.loc[samples["epoch"] == 1, "change"] += 1
     tables = {**outcomes[STUDY].tables, "samples": samples}
-    found = comparison.differences(
+    found = verify.differences(
         save(store, outcomes[STUDY], summary=summary, tables=tables), outcomes[STUDY]
     )
     assert found == [
@@ -104,24 +108,24 @@ def test_a_tensor_of_another_shape_or_kind_or_name_is_named(store, outcomes):
     weights = {k: torch.as_tensor(w) for k, w in outcomes[tiny()].weights.items()}
     halved = {**weights, "layer2": weights["layer2"].double()}
     run = save(store, outcomes[tiny()], weights=halved)
-    assert "layer2 is torch.float32" in comparison.differences(run, outcomes[tiny()])[0]
+    assert "layer2 is torch.float32" in verify.differences(run, outcomes[tiny()])[0]
     run = save(store, outcomes[tiny()], weights={**weights, "layer3": torch.ones(2)})
-    assert comparison.differences(run, outcomes[tiny()]) == ["tensor layer3 is gone"]
+    assert verify.differences(run, outcomes[tiny()]) == ["tensor layer3 is gone"]
 
 
 def test_a_run_of_an_older_engine_lacks_a_table_and_is_compared_all_the_same(store, outcomes):
     o = outcomes[STUDY]
     tables = {k: t for k, t in o.tables.items() if k != "curve"}
-    assert comparison.differences(save(store, o, tables=tables), o) == ["table curve is new"]
+    assert verify.differences(save(store, o, tables=tables), o) == ["table curve is new"]
     older = replace(o, tables=tables)
-    assert comparison.differences(save(store, o), older) == ["table curve is gone"]
+    assert verify.differences(save(store, o), older) == ["table curve is gone"]
 
 
 def test_elsewhere_without_other_seeds_a_difference_is_said_and_is_no_failure(store, outcomes):
     o = outcomes[tiny()]
     summary = {**o.summary, "last": o.summary["last"] - 0.01}
     save(store, o, weights=altered(o), summary=summary, provenance=elsewhere(o))
-    (found,) = verify.verify(store, 1, only={tiny()})
+    (found,) = again(store, 1, only={tiny()})
     assert found.verdict == verify.NO_SPREAD and not found.failed
     assert found.compared.startswith("no spread recorded; differs by 1.00 points: last")
     assert "hardware another processor, 64 cores → " in found.compared
@@ -134,7 +138,7 @@ def test_elsewhere_the_spread_of_stored_seeds_decides(store, outcomes, away, ver
         last = o.summary["last"] - away + beside
         changed = dict(summary={**o.summary, "last": last}, provenance=elsewhere(o))
         save(store, o, experiment=tiny(seed=seed), **changed)
-    (found,) = verify.verify(store, 1, only={tiny()})
+    (found,) = again(store, 1, only={tiny()})
     assert found.verdict == verdict and found.failed == (verdict == verify.OUTSIDE)
     assert "3 standard deviations of 3 stored seeds: 3.00 points" in found.compared
 
@@ -145,7 +149,7 @@ def test_elsewhere_a_sparsity_run_is_compared_by_the_shares_satisfied(store, out
         summary = {**o.summary, share: o.summary[share] + shift}
         changed = dict(summary=summary, provenance=elsewhere(o))
         save(store, o, experiment=STUDY.model_copy(update={"seed": seed}), **changed)
-    (found,) = verify.verify(store, 1, only={STUDY})
+    (found,) = again(store, 1, only={STUDY})
     assert found.verdict == verify.OUTSIDE and found.compared.startswith(share)
 
 
@@ -171,10 +175,10 @@ def test_what_changed_is_named_and_threads_are_no_part_of_it(outcomes):
         "threads": 7,
     }
     torch_now = now["packages"]["torch"]
-    assert comparison.changes(then, now) == [
+    assert verify.changes(then, now) == [
         f"torch 2.0 → {torch_now}", "other code: train", "other data",
     ]  # fmt: skip
-    assert comparison.changes(now, now) == []
+    assert verify.changes(now, now) == []
 
 
 def test_a_sample_takes_kinds_and_data_sets_in_turn_and_follows_from_its_seed(store, outcomes):
@@ -197,15 +201,15 @@ def test_a_sample_takes_kinds_and_data_sets_in_turn_and_follows_from_its_seed(st
 def test_what_cannot_be_trained_is_said_and_not_counted_as_verified(store, outcomes, tmp_path):
     o = outcomes[tiny()]
     save(store, o, experiment=tiny(dataset="mnist"))
-    (found,) = verify.verify(store, 1, only={tiny(dataset="mnist")}, data_folder=str(tmp_path))
+    (found,) = again(store, 1, only={tiny(dataset="mnist")}, data_folder=str(tmp_path))
     assert found.verdict == verify.NOT_VERIFIED and not found.failed and not found.verified
     assert "data set missing" in found.compared
     folder = store.load(tiny()).folder
     (folder / "history.parquet").write_bytes(b"")
-    (found,) = verify.verify(store, 1, only={tiny()})
+    (found,) = again(store, 1, only={tiny()})
     assert found.verdict == verify.DAMAGED and found.failed
     with pytest.raises(StoreError, match="no run to train again .* pipeline.py train"):
-        verify.verify(Store(tmp_path / "empty"), 1)
+        again(Store(tmp_path / "empty"), 1)
 
 
 def test_the_command_prints_a_table_and_fails_where_a_run_differs(store, outcomes):
