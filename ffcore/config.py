@@ -47,13 +47,14 @@ Precision = Literal["fp32", "tf32", "bf16"]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
-# The paper's grid; plug-ins are further values, see ``legal`` and ``levels``.
+# The paper's grid of 108 configurations. Other built-in names, and plug-ins, are further values, see
+# ``legal`` and ``levels``.
 FACTORS: dict[str, tuple[str, ...]] = {
-    "norm": plugins.BUILT_IN["norm"],
+    "norm": ("l2sq", "l2", "l1"),
     "aggregation": get_args(Aggregation),
     "inhibition": get_args(Inhibition),
-    "activation": plugins.BUILT_IN["activation"],
-    "probability": plugins.BUILT_IN["probability"],
+    "activation": ("relu", "sigmoid", "tanh"),
+    "probability": ("ffa-sigmoid", "sigmoid", "symmetric"),
 }
 PLUGGED = ("norm", "activation", "probability", "negatives")  # fields that may name a plug-in
 

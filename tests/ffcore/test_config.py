@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,6 +9,7 @@ from ffcore.config import FACTORS, SparsityExperiment, from_record, make_experim
 from ffcore.errors import ConfigError
 from ffreport.study.profiles import Grid, make_profile
 from tests.conftest import tiny
+from tests.support.documents import ROOT
 
 MINIMAL = {"title": "t", "rq1": [{"datasets": ["digits"]}], "sparsity": [{"dataset": "digits"}]}
 
@@ -193,3 +197,17 @@ def test_a_data_set_of_one_part_leaves_out_parts_that_do_not_name_it():
 def test_a_changed_copy_has_a_key_of_its_own():
     first = tiny()
     assert first.key != first.model_copy(update={"seed": 7}).key == tiny(seed=7).key
+
+
+def test_a_further_built_in_norm_is_legal_and_leaves_the_published_grid_as_it_is():
+    code = (
+        "from ffcore import plugins; plugins.BUILT_IN['norm'] += ('l4',)\n"
+        "from ffcore.config import FACTORS, legal, make_experiment\n"
+        "from ffreport.study.profiles import Grid\n"
+        "assert 'l4' in legal('norm') and 'l4' not in FACTORS['norm']\n"
+        "make_experiment(dataset='digits', norm='l4', aggregation='sum', inhibition='none',\n"
+        "                activation='relu', probability='sigmoid')\n"
+        "print(len({e.configuration for e in Grid(datasets=('mnist',)).experiments()}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "108", done.stderr
