@@ -47,7 +47,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
-# The paper's grid of 108 configurations. Other built-in names, and plug-ins, are further values, see
+# The 108 configurations of the paper. Other built-in names, and plug-ins, are further values, see
 # ``legal`` and ``levels``.
 FACTORS: dict[str, tuple[str, ...]] = {
     "norm": ("l2sq", "l2", "l1"),
