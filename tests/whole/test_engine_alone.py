@@ -27,12 +27,14 @@ owners = metadata.packages_distributions()
 hidden = {module for module, names in owners.items()
           if not any(re.sub("[-_.]+", "-", n).lower() in kept for n in names)} - {"ffcore"}
 
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in hidden:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
 
-sys.meta_path.insert(0, Hide())
+    def find_spec(self, name, *more):
+        return None if name.partition(".")[0] in hidden else self.finder.find_spec(name, *more)
+
+sys.meta_path[:] = map(Without, sys.meta_path)
 assert {"pandas", "sklearn", "yaml", "papermill", "scipy", "ffreport"} <= hidden, hidden
 import torch
 from ffcore import train
