@@ -22,7 +22,7 @@ from ffreport.base.code import Definitions, definitions
 from ffreport.base.console import duration, job, say
 from ffreport.compute import pool
 from ffreport.pipeline.book import Book
-from ffreport.pipeline.training import planning, schedule
+from ffreport.pipeline.training import planning
 from ffreport.pipeline.training.tasks import perform
 from ffreport.publish.notebooks import catalogue
 from ffreport.runs import origin
@@ -33,6 +33,7 @@ from ffreport.study.profiles import Profile
 
 if TYPE_CHECKING:
     from ffreport.pipeline import notebooks as notebook_work
+    from ffreport.pipeline.training import schedule
     from ffreport.study.study import Study
 
 NOTEBOOK_PACKAGES = ("matplotlib", "nbconvert", "numpy", "pandas", "papermill", "persim", "ripser",
@@ -131,8 +132,7 @@ class Pipeline:
         self.store.sweep()
         states = self.states(experiments)
         done = [e for e, state in states.items() if state.usable]
-        agenda = agenda or schedule.everything(states)
-        pending = agenda.trainings
+        pending = agenda.trainings if agenda else [e for e, s in states.items() if not s.usable]
         for state in sorted({states[e] for e in pending if states[e].name != "missing"}, key=str):
             same = [e for e in pending if states[e] == state]
             others = f" and {len(same) - 1} more" if len(same) > 1 else ""
@@ -143,7 +143,9 @@ class Pipeline:
             return 0
         planning.require_data(pending, self.data_folder)
         from ffreport.compute import cluster
+        from ffreport.pipeline.training import schedule  # it needs pandas
 
+        agenda = agenda or schedule.everything(pending)
         began, device = time.monotonic(), self.profile.device
         with cluster.joined(self.cluster) as away:
             place = planning.on_cluster(away.welcome(), device) if away else planning.here(device)

@@ -87,14 +87,16 @@ def test_a_failing_task_raises_here_and_ends_the_pool():
 
 
 def test_an_interruption_ends_the_pool_long_before_its_tasks():
+    stopped = []
+
     def stop(note):
+        stopped.append(time.monotonic())
         raise KeyboardInterrupt
 
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         todo = tasks(tiny(epochs=3000), tiny(epochs=3001))
         list(workers.run_tasks(todo, training.perform, 2, stop))
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - stopped[0] < 30
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")

@@ -1,5 +1,8 @@
 """Reports are made where their inputs changed; whichever fails, the others are made and noted."""
 
+import subprocess
+import sys
+
 import pytest
 
 from ffcore.errors import ReportError
@@ -8,6 +11,7 @@ from ffreport.pipeline import notebooks as notebook_work
 from ffreport.pipeline.book import Book
 from ffreport.pipeline.stages import EXPLORER, Pipeline
 from ffreport.study.study import project_root, read_profile
+from tests.support.commands import ROOT
 
 NAMES = ("rq1_accuracy", "rq1_convergence", "claims")
 
@@ -94,3 +98,9 @@ def test_the_explorer_comes_with_the_report_whose_networks_it_shows(made):
     ]  # fmt: skip
     assert pipeline.with_pages(["claims"]) == ["claims"]
     assert pipeline.made(EXPLORER.name).name == "explorer.html"
+
+
+def test_a_command_starts_without_what_only_work_needs():
+    script = "import sys, ffreport.cli.main, ffreport.pipeline.stages; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout and not {"numpy", "pandas", "papermill", "torch"} & {*done.stdout.split()}

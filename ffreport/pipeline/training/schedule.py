@@ -144,13 +144,9 @@ class Agenda:
                    f"`python pipeline.py data fetch {names}`")  # fmt: skip
 
 
-def everything(states: Mapping[AnyExperiment, State]) -> Agenda:
-    """All that is not usable, the longest first.
-
-    Args:
-        states: each experiment's state in the store.
-    """
-    return Agenda([Bundle(tuple(e for e, state in states.items() if not state.usable))])
+def everything(pending: Sequence[AnyExperiment]) -> Agenda:
+    """All of it, the longest first."""
+    return Agenda([Bundle(tuple(pending))])
 
 
 def hours(text: str | None) -> float | None:
