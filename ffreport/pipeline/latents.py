@@ -6,7 +6,6 @@ A notebook finds each frame in the cache by its content, and computes it itself 
 from __future__ import annotations
 
 import pickle
-import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -22,11 +21,11 @@ from ffreport.base.console import job, say
 from ffreport.compute import cluster, memory, pool
 from ffreport.data import sources
 from ffreport.pipeline.training.tasks import data_files, register
+from ffreport.runs.frames import run_of
 from ffreport.runs.record import RECORD
 from ffreport.runs.store import Run
 from ffreport.study.study import Study, network
 
-FRAME = re.compile(r"[a-z0-9_-]+-([0-9a-f]{16}_)?[0-9a-f]{24}\.parquet")
 BUDGET = 4e9  # bytes that all processes together may take, whatever the machine has
 
 
@@ -283,7 +282,7 @@ def _keep(study: Study, name: str, content: bytes) -> None:
         ClusterError: its name is that of no frame.
         StoreError: it cannot be written.
     """
-    if not FRAME.fullmatch(name):
+    if run_of(name) is None:
         raise ClusterError(f"a worker sent {name!r}, which is no frame's name")
     target = study.store.results / "cache" / name
     try:

@@ -117,7 +117,7 @@ class Pipeline:
     def states(self, experiments: Sequence[AnyExperiment]) -> dict[AnyExperiment, State]:
         """Each experiment's state in the store, checked against today's code and data."""
         found = {e: self.store.state(e, origin.expected(e, self.code)) for e in experiments}
-        self.store.save_verified()
+        self.store.remembered.save()
         return found
 
     def train(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ffcore import files
 from ffcore.errors import StoreError, advice
@@ -52,6 +55,28 @@ def read_table(path: Path) -> pd.DataFrame:
 
     with _damage_told(path):
         return pd.read_parquet(path)
+
+
+_NAMED = re.compile(r"[a-z0-9_-]+-(?:([0-9a-f]{16})_)?[0-9a-f]{24}\.parquet")
+
+
+def frame_name(name: str, inputs: Mapping[str, Any], key: str = "") -> str:
+    """The name of the file that keeps a frame.
+
+    Args:
+        name: what it is.
+        inputs: JSON values that determine it.
+        key: of the run that it is a frame of, if of one alone.
+    """
+    text = json.dumps([name, inputs], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:24]
+    return f"{name}-{key and f'{key}_'}{digest}.parquet"
+
+
+def run_of(file: str) -> str | None:
+    """The key in a name of ``frame_name``, empty where it has none; None for any other name."""
+    named = _NAMED.fullmatch(file)
+    return (named[1] or "") if named else None
 
 
 @contextmanager

@@ -9,13 +9,13 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffcore import files
 from ffcore.config import FACTORS, Experiment
 from ffcore.errors import ConfigError
-from ffcore.files import json_file
 from ffreport.base.digests import digest
 from ffreport.runs.record import RECORD, RunRecord
 
@@ -76,11 +76,13 @@ class Inventory:
     Args:
         runs: the folder.
         read: gives the record in a run's folder, and raises one of DAMAGE where it is not sound.
+        remembered: what was read before.
     """
 
-    def __init__(self, runs: Path, read: Callable[[Path], RunRecord]) -> None:
-        self._runs, self._read = runs, read
-        self._remembered = Remembered(runs / ".index.json")
+    def __init__(
+        self, runs: Path, read: Callable[[Path], RunRecord], remembered: Remembered
+    ) -> None:
+        self._runs, self._read, self._remembered = runs, read, remembered
 
     def entries(self) -> list[Entry]:
         """A row for every folder that has a run's name, by name."""
@@ -90,14 +92,6 @@ class Inventory:
         except _GONE:
             return []
         return [self._entry(self._runs / name) for name in names]
-
-    def save(self) -> None:
-        """Remember what was read."""
-        self._remembered.save()
-
-    def forget(self, keys: Collection[str]) -> None:
-        """Remember nothing of some runs."""
-        self._remembered.forget(keys)
 
     def _entry(self, folder: Path) -> Entry:
         record = folder / RECORD
@@ -167,31 +161,29 @@ def _words(error: Exception) -> str:
     return str(error).removeprefix(f"{RECORD} ")
 
 
-Stamp = list[int]
-
-
 class Remembered:
     """Facts about files that hold as long as the files' sizes and times do.
 
     Args:
-        path: where it is kept; a file that cannot be read counts as empty.
+        path: where they are kept, a line each, of which those that are asked for are parsed; what
+            cannot be read counts as empty.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._facts: dict[str, Any] | None = None
         self._new = False
 
     def of(self, file: Path, compute: Callable[[], Any]) -> Any:
         """What ``compute`` says of a file, a JSON value; asked only where the file is new or has
         changed. What it raises passes through and is not remembered."""
-        if self._facts is None:
-            self._facts = self._read()
         found = file.stat()
         name, stamp = f"{file.parent.name}/{file.name}", [found.st_size, found.st_mtime_ns]
-        known = self._facts.get(name)
-        if isinstance(known, list) and len(known) == 2 and known[0] == stamp:
-            return known[1]
+        with suppress(KeyError, ValueError, TypeError):
+            if isinstance(known := self._facts[name], str):
+                known = self._facts[name] = files.parsed(known)
+            then, value = known
+            if then == stamp:
+                return value
         value = compute()
         self._facts[name] = [stamp, value]
         self._new = True
@@ -199,22 +191,25 @@ class Remembered:
 
     def forget(self, folders: Collection[str]) -> None:
         """Keep nothing of the files in some folders."""
-        if self._facts is None:
-            self._facts = self._read()
-        gone = {name for name in self._facts if name.partition("/")[0] in folders}
-        self._facts = {name: fact for name, fact in self._facts.items() if name not in gone}
-        self._new |= bool(gone)
+        for name in [name for name in self._facts if name.partition("/")[0] in folders]:
+            del self._facts[name]
+            self._new = True
 
     def save(self) -> None:
         """Keep what is new for the next start."""
         if not self._new or not self._path.parent.exists():
             return
         with suppress(OSError):  # Where it cannot be kept, the next start computes again.
-            files.write(self._path, json.dumps(self._facts))
+            facts = [f"{name}\t{fact if isinstance(fact, str) else json.dumps(fact)}\n"
+                     for name, fact in self._facts.items()]  # fmt: skip
+            files.write(self._path, "".join(facts))
             self._new = False
 
-    def _read(self) -> dict[str, Any]:
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        """Name of a file → its stamp and fact, as JSON until it is asked for."""
         try:
-            return dict(json_file(self._path))
-        except (OSError, ValueError, TypeError):
+            lines = files.text(self._path).split("\n")
+        except (OSError, ValueError):
             return {}
+        return dict(line.split("\t", 1) for line in lines if "\t" in line)

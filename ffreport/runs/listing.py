@@ -60,7 +60,7 @@ def listed(store: Store) -> list[Listed]:
         fault, _ = entry.checked()
         state, reason = (DAMAGED, fault) if fault else _compared(entry, today, code)
         found.append(Listed(entry, state, reason))
-    store.inventory.save()
+    store.remembered.save()
     return sorted(found, key=lambda run: (run.entry.name, run.entry.key))
 
 

@@ -106,7 +106,7 @@ class Results:
         if len(own) == len(set(planned)):
             return [own[p.key] for p in planned]  # No need to look at everything that is stored.
         found = [own.get(p.key) or self._best(p, need) for p in planned]
-        self.store.save_verified()
+        self.store.remembered.save()
         return found
 
     def exact(self, experiment: E, need: Need = "numbers") -> Result[E] | None:

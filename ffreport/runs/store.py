@@ -7,7 +7,6 @@ Weights are never pickled.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -22,7 +21,7 @@ from ffcore.config import AnyExperiment, from_record
 from ffcore.errors import StoreError, advice, shortened
 from ffreport.base.digests import changed, file_digest
 from ffreport.runs import record as sealed
-from ffreport.runs.frames import read_frame, read_table, write_frames
+from ffreport.runs.frames import frame_name, read_frame, read_table, write_frames
 from ffreport.runs.index import DAMAGE as _DAMAGE
 from ffreport.runs.index import Inventory, Remembered, summary_table
 from ffreport.runs.record import RECORD, File, RunRecord
@@ -98,8 +97,9 @@ class Store:
         self.checkpoints = self.results / "checkpoints"
         # There while ``runs.parquet`` lacks what was stored since.
         self._unlisted = self.results / ".unlisted"
-        self.inventory = Inventory(self.runs, sealed.read)
-        self._remembered = Remembered(self.runs / ".verified.json")
+        # Checksums of files, and what records say, as long as these do not change.
+        self.remembered = Remembered(self.runs / ".index")
+        self.inventory = Inventory(self.runs, sealed.read, self.remembered)
         self._read: dict[str, tuple[tuple[int, int], Run]] = {}
         self._known: tuple[int, list[AnyExperiment]] | None = None
 
@@ -145,7 +145,7 @@ class Store:
     def usable(self, experiments: Iterable[E]) -> list[Run[E]]:
         """The runs of those experiments that are stored and intact, in their order."""
         found = [self._run(self.runs / e.key) for e in experiments if self.state(e).usable]
-        self.save_verified()
+        self.remembered.save()
         return found
 
     def all(self) -> list[Run]:
@@ -227,9 +227,8 @@ class Store:
 
     def forget(self, keys: Collection[str]) -> None:
         """Remember nothing of runs that are gone."""
-        self._remembered.forget(keys)
-        self.inventory.forget(keys)
-        self.save_verified()
+        self.remembered.forget(keys)
+        self.remembered.save()
 
     def leftovers(self, alone: bool = False) -> list[Path]:
         """What interrupted writers of dead processes left behind.
@@ -249,7 +248,9 @@ class Store:
     def sweep(self) -> None:
         """Remove the leftovers; to be called by who holds the folder's lock. Of a run that was
         about to be replaced, the new one takes its place; it was whole."""
-        for path in sorted(self.leftovers(alone=True), key=lambda p: "-old-" not in p.name):
+        left = sorted(self.leftovers(alone=True), key=lambda p: "-old-" not in p.name)
+        former = [self.runs / name for name in (".index.json", ".verified.json")]
+        for path in [*left, *former]:
             if path.name.startswith(".writing-old-"):
                 *_, key, pid = path.name.split("-")
                 new = path.with_name(f".writing-{key}-{pid}")
@@ -274,7 +275,7 @@ class Store:
             the file's path, or None where no network is stored.
         """
         frame = summary_table(self.inventory.entries())
-        self.inventory.save()
+        self.remembered.save()
         path = self.results / "runs.parquet"
         if not frame.empty:
             write_frames({path: frame})
@@ -305,14 +306,7 @@ class Store:
 
     def cache_path(self, name: str, inputs: Mapping[str, Any], key: str = "") -> Path:
         """Where ``cached`` keeps a frame, whether it is there or not."""
-        text = json.dumps([name, inputs], sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:24]
-        return self.results / "cache" / f"{name}-{key and f'{key}_'}{digest}.parquet"
-
-    def save_verified(self) -> None:
-        """Remember which files were hashed, so that the next start only looks at their times."""
-        self._remembered.save()
-        self.inventory.save()
+        return self.results / "cache" / frame_name(name, inputs, key)
 
     def _folders(self) -> list[Path]:
         return sorted(self.runs.glob("[0-9a-f]*")) if self.runs.exists() else []
@@ -332,7 +326,7 @@ class Store:
             raise ValueError(f"{path.name} is no regular file")
         if size != facts.bytes:
             raise ValueError(f"{path.name} has {size} bytes instead of {facts.bytes}")
-        if self._remembered.of(path, lambda: file_digest(path)) != facts.sha256:
+        if self.remembered.of(path, lambda: file_digest(path)) != facts.sha256:
             raise ValueError(f"{path.name} does not have its recorded checksum")
 
 

@@ -200,7 +200,7 @@ class Place:
 
     def left(self) -> list[str]:
         """What no finished run leaves behind."""
-        known = {".book.json", ".ffcore", ".index.json", ".lock", ".verified.json"}
+        known = {".book.json", ".ffcore", ".index", ".lock"}
         endings = (".part", ".tmp", ".checkpoint")
         return sorted(
             str(p.relative_to(self.folder if p.is_relative_to(self.folder) else self.results))

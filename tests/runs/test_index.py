@@ -27,7 +27,7 @@ def test_a_file_is_looked_at_again_only_when_size_or_time_changed(tmp_path):
 def test_what_fails_is_not_remembered_and_a_broken_book_is_empty(tmp_path):
     file, book = tmp_path / "a", tmp_path / "book.json"
     file.write_text("x")
-    book.write_text("[broken")
+    book.write_text("[broken\na/b\t[broken")
     memory = Remembered(book)
     with pytest.raises(ValueError, match="no"):
         memory.of(file, lambda: (_ for _ in ()).throw(ValueError("no")))

@@ -217,9 +217,10 @@ def test_a_record_is_read_again_only_when_it_changed_and_a_broken_index_is_no_da
     del read[:]
     runs = listing.listed(Store(tmp_path))
     assert read == [tiny(seed=2).key] and sorted(r.state for r in runs)[0] == "outdated"
-    index = store.runs / ".index.json"
-    for broken in ('{"x', "[]", json.dumps({k: [v[0], "?"] for k, v in
-                                           json.loads(index.read_text()).items()})):  # fmt: skip
+    index = store.runs / ".index"
+    facts = dict(line.split("\t") for line in index.read_text().splitlines())
+    strange = "".join(f"{k}\t{json.dumps([json.loads(v)[0], '?'])}\n" for k, v in facts.items())
+    for broken in ('{"x', "a\tb", strange.replace("]", ""), strange):
         index.write_text(broken)
         assert [r.state for r in listing.listed(Store(tmp_path))].count("damaged") == 0
 
@@ -284,12 +285,12 @@ def test_twice_as_many_runs_are_twice_the_work_and_no_more(tmp_path, remembered)
         counts = {}
         for name, work in WORK.items():
             if not remembered:
-                (store.runs / ".index.json").unlink(missing_ok=True)
+                (store.runs / ".index").unlink(missing_ok=True)
             else:
                 listing.listed(Store(tmp_path))
             work(Store(tmp_path))  # imports, and caches of the process
             if not remembered:
-                (store.runs / ".index.json").unlink(missing_ok=True)
+                (store.runs / ".index").unlink(missing_ok=True)
             counts[name] = calls(lambda work=work: work(Store(tmp_path)))
         steps.append(counts)
     for name in WORK:

@@ -58,7 +58,7 @@ def test_damage_behind_the_verified_list_is_noticed_when_the_time_changed(tmp_pa
     store = Store(tmp_path)
     path = save(store).folder / WEIGHTS
     assert store.state(tiny()).usable
-    store.save_verified()
+    store.remembered.save()
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)

@@ -388,8 +388,8 @@ def test_a_book_of_other_values_is_told_and_empty(tmp_path, capsys):
 def test_a_remembered_entry_that_is_cut_short_is_computed_again(tmp_path):
     (tmp_path / "file").write_text("1")
     found = (tmp_path / "file").stat()
-    entry = {f"{tmp_path.name}/file": [[found.st_size, found.st_mtime_ns]]}
-    (tmp_path / "book").write_text(json.dumps(entry))
+    entry = [[found.st_size, found.st_mtime_ns]]
+    (tmp_path / "book").write_text(f"{tmp_path.name}/file\t{json.dumps(entry)}\n")
     assert Remembered(tmp_path / "book").of(tmp_path / "file", lambda: 5) == 5
 
 

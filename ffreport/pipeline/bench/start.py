@@ -21,7 +21,7 @@ from ffreport.study.study import read_profile
 PROFILE = "smoke"
 TARGETS = {("--help",): 0.3, ("status",): 1.0, ("all",): 2.0}  # seconds
 # What a start remembers of files.
-CACHES = ("runs/.verified.json", "runs/.index.json", "cache/definitions.json")
+CACHES = ("runs/.index", "cache/definitions.json")
 
 
 class Size(NamedTuple):

@@ -7,7 +7,6 @@ published version shows.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 from ffcore.config import Experiment, from_record
 from ffcore.errors import ConfigError, ReportError, StoreError
 from ffreport.publish.versions import MANIFEST, intact_manifest
+from ffreport.runs.frames import run_of
 from ffreport.runs.index import Entry
 from ffreport.runs.results import kin
 from ffreport.runs.store import Store
@@ -29,7 +29,6 @@ LEFT, UNFINISHED = (
     "checkpoints of trainings that nothing asks for",
 )
 SUFFIX = ".checkpoint"  # checkpoints.SUFFIX, whose module needs torch
-FRAME = re.compile(r".+-([0-9a-f]{16})_[0-9a-f]{24}\.parquet")
 
 
 class Piece(NamedTuple):
@@ -117,7 +116,7 @@ def find(store: Store, keep: Kept) -> tuple[list[Piece], list[str]]:
                 pieces.append(Piece(entry.folder, DAMAGED if fault else UNASKED, 0))
                 continue
             stay[entry.key] = entry
-        store.inventory.save()
+        store.remembered.save()
         pieces += _frames(store, stay) + _checkpoints(store, keep, stay)
     pieces += [Piece(p, LEFT, 0) for p in store.leftovers() if not p.parent.is_symlink()]
     return [piece._replace(bytes=_bytes(piece.path)) for piece in pieces], words
@@ -173,8 +172,8 @@ def _frames(store: Store, stay: Mapping[str, Entry]) -> list[Piece]:
     are few, and go with the whole cache."""
     found = []
     for path in _files(store.results / "cache"):
-        if named := FRAME.fullmatch(path.name):
-            run = stay.get(named[1])
+        if key := run_of(path.name):
+            run = stay.get(key)
             if run is None:
                 found.append(Piece(path, FRAMES, 0))
             elif path.stat().st_mtime < run.written:

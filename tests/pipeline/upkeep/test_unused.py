@@ -73,8 +73,8 @@ def test_what_profiles_stand_ins_and_versions_need_stays(root, tmp_path):
     store.consolidate()
     assert clean(root, store) == [unused.UNASKED] * 3
     assert keys(store) == {e.key for e in (*asked, *stand_ins, *shown)}
-    index = json.loads((store.runs / ".index.json").read_text())
-    assert {name.partition("/")[0] for name in index} == keys(store)
+    index = (store.runs / ".index").read_text().splitlines()
+    assert {line.partition("/")[0] for line in index} == keys(store)
     import pandas as pd
 
     table = pd.read_parquet(store.results / "runs.parquet")
@@ -196,7 +196,7 @@ def test_leftovers_of_the_dead_and_checkpoints_of_nobody_go(root, tmp_path):
     for pid in (2**22 + 1, os.getpid()):
         (store.runs / f".writing-x-{pid}").mkdir()
         (store.checkpoints / f".x.checkpoint.{pid}.part").write_bytes(b"part")
-        (store.runs / f".index.json.{pid}.part").write_text("part")
+        (store.runs / f".index.{pid}.part").write_text("part")
         (store.results / f".runs.parquet.{pid}.part").write_text("part")
     (store.results / "runs.mine.part").write_text("not of a writer")
     found = clean(root, store)
@@ -300,10 +300,11 @@ def test_the_command_asks_shows_and_frees(tmp_path):
 def test_options_that_make_no_sense_together_remove_nothing(tmp_path, monkeypatch, words, message):
     import sys
 
-    monkeypatch.syspath_prepend(ROOT)
-    import pipeline as commands
+    from ffreport.cli.main import app
+    from ffreport.cli.options import PROJECT
 
+    PROJECT.set(ROOT)
     monkeypatch.setattr(sys, "argv", ["pipeline.py", "clean", *words, "--results", str(tmp_path)])
     (tmp_path / ".ffcore").touch()
     with pytest.raises(ConfigError, match=message):
-        commands.app(sys.argv[1:], standalone_mode=False)
+        app(sys.argv[1:], standalone_mode=False)
