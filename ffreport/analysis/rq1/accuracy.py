@@ -11,14 +11,13 @@ import pandas as pd
 from ffcore.config import FACTORS, Experiment, Precision, legal
 from ffcore.errors import ConfigError
 from ffreport.analysis import published
+from ffreport.analysis.estimate import NOT_RUN, Estimate
 from ffreport.analysis.published import as_published, beside_published
-from ffreport.analysis.rq1 import contrasts
-from ffreport.analysis.stats import t_interval
+from ffreport.analysis.rq1 import contrasts, verdicts
 from ffreport.runs.results import OWN, SHIPPED, Record, exact
 from ffreport.study.study import Study
 
 ACCURACIES = ("best", "last", "selected")
-NOT_RUN = published.NOT_RUN
 
 
 def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFrame:
@@ -52,8 +51,11 @@ def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFra
     frame["comparable"] = [r is not None and as_published(r.planned) for r in found]
     frame = _at_equal_epochs(frame)
     frame["difference"] = frame["best"] - frame["published_best"]
-    rows = frame.to_dict("records")
-    frame["verdict"] = [_verdict(row, row["comparable"]) for row in rows]
+    banded = frame["band_last"].notna()
+    ours = frame["last"].where(banded, frame["best"])
+    theirs = frame["band_last"].where(banded, frame["published_best"])
+    beside = zip(ours, theirs, frame["band_last_std"], frame["comparable"], strict=True)
+    frame["verdict"] = [verdicts.in_band(*one) for one in beside]
     return frame.drop(columns="comparable")
 
 
@@ -200,15 +202,6 @@ def _common_epochs(found: Sequence[Record | None]) -> dict[str, int]:
     return limits
 
 
-def _verdict(row: dict[str, Any], comparable: bool) -> str:
-    if row["origin"] == NOT_RUN:
-        return published.NOT_RUN
-    if np.isnan(row["band_last"]):
-        return published.verdict(row["best"], row["published_best"], None, comparable)
-    band = row["band_last"], row["band_last_std"]
-    return published.verdict(row["last"], *band, comparable)
-
-
 def means(frame: pd.DataFrame, factor: str) -> pd.DataFrame:
     """Mean best accuracy for each level of a factor and each probability, as Table F1 (``norm``)
     and Table F2 (``activation``) print them; the published means follow from Table F3.
@@ -227,12 +220,11 @@ def means(frame: pd.DataFrame, factor: str) -> pd.DataFrame:
     origins = frame.groupby(keys)["origin"].agg(contrasts.origin).to_dict()
     for (dataset, level, probability), part in units.groupby(keys, sort=False):
         ran = part.dropna(subset=["best"])
-        low, high = t_interval(ran["best"])
-        mean, theirs = ran["best"].mean(), ran["published_best"].mean()
+        mean, theirs = Estimate.mean(ran["best"]), ran["published_best"].mean()
         rows.append(
             {"dataset": dataset, factor: level, "probability": probability, "networks": len(ran),
-             "planned": len(part), "best_mean": mean, "low": low, "high": high,
-             "published_mean": theirs, "difference": mean - theirs,
+             "planned": len(part), **mean.columns("best_mean"),
+             "published_mean": theirs, "difference": mean.value - theirs,
              "published_all": part["published_best"].mean(),
              "origin": origins.get((dataset, level, probability), "")}
         )  # fmt: skip
