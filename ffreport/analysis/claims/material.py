@@ -52,7 +52,7 @@ class Material:
 
     @cached_property
     def level(self) -> pd.DataFrame:
-        """Every network of RQ1 after the epochs that all of its data set have."""
+        """Every network of RQ1 after the epochs that all of its data set and seed have."""
         return accuracy.accuracy(self.study, level=True)
 
     @cached_property

@@ -264,7 +264,8 @@ def _after(part: pd.DataFrame) -> str:
     if cut.empty:
         return ""
     run, planned = cut[["epochs_run", "epochs"]].min()
-    return f", after {run:.0f} of {planned:.0f} epochs"
+    some = f"{len(cut)} networks of {len(part)} " if len(cut) < len(part) else ""
+    return f", {some}after {run:.0f} of {planned:.0f} epochs"
 
 
 def _elsewhere_of(material: Material, keys: pd.Series) -> str:

@@ -34,8 +34,9 @@ def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFra
 
     Args:
         part: of the profile.
-        level: cut every history to the epochs that all networks of its data set have, so that
-            networks of a grid that was trained in part can be compared; ``epochs_run`` says where.
+        level: cut every history to the epochs that all networks of its data set and seed have, so
+            that networks of a grid that was trained in part can be compared; ``epochs_run`` says
+            where.
 
     Raises:
         ConfigError: two networks of RQ1 have the same factors, data set and seed.
@@ -46,7 +47,7 @@ def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFra
     found = study.records(part)
     limits = _common_epochs(found) if level else {}
     frame = pd.DataFrame(
-        [_row(p, r, limits.get(p.dataset)) for p, r in zip(planned, found, strict=True)]
+        [_row(p, r, limits.get((p.dataset, p.seed))) for p, r in zip(planned, found, strict=True)]
     )
     frame["comparable"] = [r is not None and as_published(r.planned) for r in found]
     frame = _at_equal_epochs(frame)
@@ -193,12 +194,12 @@ def _row(planned: Experiment, record: Record | None, limit: int | None) -> dict[
     }  # fmt: skip
 
 
-def _common_epochs(found: Sequence[Record | None]) -> dict[str, int]:
-    """Data set → the epochs that every network of it was trained for, at least."""
-    limits: dict[str, int] = {}
+def _common_epochs(found: Sequence[Record | None]) -> dict[tuple[str, int], int]:
+    """Data set and seed → the epochs that every network of it was trained for, at least."""
+    limits: dict[tuple[str, int], int] = {}
     for record in filter(None, found):
-        name, epochs = record.planned.dataset, record.experiment.epochs
-        limits[name] = min(epochs, limits.get(name, epochs))
+        of, epochs = (record.planned.dataset, record.planned.seed), record.experiment.epochs
+        limits[of] = min(epochs, limits.get(of, epochs))
     return limits
 
 

@@ -19,6 +19,7 @@ from ffcore.config import FACTORS, levels
 from ffreport.analysis.estimate import (
     ANSWERS,
     NOT_RUN,
+    ROUNDING,
     UNPUBLISHED,
     Estimate,
     beyond_zero,
@@ -242,7 +243,10 @@ def agreement(frame: pd.DataFrame) -> pd.DataFrame:
         for name, values, statistic in (("spearman", both, spearman), ("kendall", index, tau)):
             row |= Estimate.bootstrap(values, statistic).columns(name, f"{name}_")
         row["mean_difference"] = gaps.mean()
-        row |= {f"within_{near:g}": 100 * float((abs(gaps) <= near).mean()) for near in NEAR}
+        row |= {
+            f"within_{near:g}": 100 * float((abs(gaps) <= near * (1 + ROUNDING)).mean())
+            for near in NEAR
+        }
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -14,6 +14,7 @@ import pytest
 
 from ffcore.errors import ReportError
 from ffreport.analysis import published
+from ffreport.analysis.rq1 import verdicts
 from ffreport.publish import versions
 from ffreport.publish.diff import causes as diff_causes
 from ffreport.publish.diff import compare
@@ -237,7 +238,7 @@ def test_a_single_network_is_judged_by_the_published_seeds():
     )
     accuracy, spread = row["last_mean"], row["last_std"]
 
-    def mark(change, dataset=row["dataset"], verdict=published.WITHIN):
+    def mark(change, dataset=row["dataset"], verdict=verdicts.WITHIN):
         rows = [f"dataset,configuration,last,verdict;{dataset},{name},{value},{verdict}"
                 for value in (accuracy, accuracy + change * spread)]  # fmt: skip
         return changed(*rows).cells[0].mark
