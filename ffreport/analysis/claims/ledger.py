@@ -118,11 +118,13 @@ def read(content: Any) -> tuple[Claim, ...]:
     for group in groups:
         if not isinstance(group, Mapping) or not {"title", "source", "claims"} <= {*group}:
             raise ConfigError("each paper of a ledger has a title, a source and claims")
+        common = group.get("common", {})
+        if not isinstance(common, Mapping):
+            raise ConfigError(f"what claims have in common is a mapping; it is {common!r:.60}")
         for values in group["claims"] if isinstance(group["claims"], list) else [None]:
             if not isinstance(values, Mapping):
                 raise ConfigError(f"a claim is a mapping of keys; it is {values!r:.60}")
-            of_group = {"paper": group["title"], "source": group["source"]}
-            named = {**values, **of_group, "counted": group.get("counted", True)}
+            named = {**common, **values, "paper": group["title"], "source": group["source"]}
             claim = build(Claim, named, f"claim {values.get('name', '?')!r}, ")
             if claim.name in found:
                 raise unknown("claim, for the name is taken", claim.name, ["another name"])
