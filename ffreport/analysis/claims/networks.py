@@ -264,7 +264,8 @@ def _after(part: pd.DataFrame) -> str:
     if cut.empty:
         return ""
     run, planned = cut[["epochs_run", "epochs"]].min()
-    some = f"{len(cut)} networks of {len(part)} " if len(cut) < len(part) else ""
+    ran = int(part["epochs_run"].count())
+    some = f"{len(cut)} of {ran} networks " if len(cut) < ran else ""
     return f", {some}after {run:.0f} of {planned:.0f} epochs"
 
 
