@@ -102,13 +102,13 @@ def test_projection_shows_as_many_positives_as_negatives(study):
 
 
 def test_theorem_tables_carry_the_published_claim_and_a_verdict_that_follows(study):
-    for table, share in ((theorems.theorem1(study), "finite_width"),
-                         (theorems.theorem2(study), "satisfied")):  # fmt: skip
-        for row in table.to_dict("records"):
-            holds = row[share] >= row["published"]
-            if share == "finite_width":
-                holds = min(row[share], row["infinite_width"]) >= row["published"]
-            assert row["verdict"].removesuffix(", one seed") == theorems.verdict(holds, False)
+    for row in theorems.theorem1(study).to_dict("records"):
+        found = estimate.Estimate(row["finite_width"], row["low"], row["high"])
+        said = estimate.judge(found, (row["published"], 100), closed=True, elsewhere="on digits")
+        assert row["verdict"] == str(said) and said.evidence == estimate.SMALL
+    for row in theorems.theorem2(study).to_dict("records"):
+        assert row["verdict"].startswith(estimate.decided(row["satisfied"] > row["published"]))
+        assert row["verdict"].endswith(", one seed)") and "small scale: on digits" in row["verdict"]
     assert len(theorems.theorem2(study)) == 2 * 2 * len(theorems.runs(study))
 
 
