@@ -120,14 +120,13 @@ def comparisons(m: Material) -> str:
                 "| pairs | epochs | same direction", lines)  # fmt: skip
 
 
-def ledger_rows(m: Material) -> str:
-    found = m.ledger.to_dict("records")
+def ledger_rows(found: pd.DataFrame) -> str:
     return rows("claim | data | verdict | in plain words | measured | after the last epoch | "
                 "published | seeds | over | what an answer lacks", [
         [f"`{r['claim']}`", r["dataset"], r["verdict"], f"*{plain(r)}*", claims.measured(r),
          r["with_last"] or "–", r["published"] or "–", str(r["seeds"]), r["over"] or "–",
          r["because"] or "–"]
-        for r in found
+        for r in found.to_dict("records")
     ])  # fmt: skip
 
 
@@ -244,10 +243,8 @@ def slips(_: Material) -> str:
 
 
 def theory(m: Material) -> str:
-    table = answers.comparable(answers.claims(m.study))
-    parts = [answers.markdown(table), answers.when(m.study),
-             answers.reach(m.study)]  # fmt: skip
-    return "\n\n".join(parts)
+    table = ledger_rows(claims.table(m.study, claims.of_sparsity()))
+    return "\n\n".join([table, answers.when(m.study), answers.reach(m.study)])
 
 
 def latents(m: Material) -> str:
@@ -312,7 +309,7 @@ BLOCKS: dict[str, Callable[[Material], str]] = {
     "slips of tables": slips,
     "latents": latents,
     "theory": theory,
-    "ledger": ledger_rows,
+    "ledger": lambda m: ledger_rows(m.ledger),
     "ledger counts": ledger_counts,
     "quoted": quoted,
     "guesses": guesses,

@@ -22,7 +22,9 @@ from PIL import Image
 from ffcore import data
 from ffcore.errors import ConfigError, DataError
 from ffreport.analysis import published
+from ffreport.analysis.estimate import UNPUBLISHED
 from ffreport.analysis.published import as_published
+from ffreport.analysis.rq1 import verdicts
 from ffreport.data import load, own, sources
 from ffreport.pipeline.training import planning
 from ffreport.study.study import read_profile
@@ -709,5 +711,5 @@ def test_nothing_is_published_of_it_and_that_is_the_verdict(tmp_path):
     assert {e.dataset for e in networks} == {name} and not profile.paper_scale
     assert not any(map(as_published, networks)) and not published.covers(name)
     assert all(map(published.covers, ("mnist", "mnist-5k", "digits", "cifar-10")))
-    assert published.verdict(90.0, float("nan")) == published.UNPUBLISHED
+    assert verdicts.in_band(90.0, float("nan"), float("nan")) == UNPUBLISHED
     assert profile.title.endswith(f"here on {name}")

@@ -5,9 +5,9 @@ import pytest
 
 from ffcore.config import FACTORS
 from ffcore.errors import StoreError
-from ffreport.analysis import published
+from ffreport.analysis import estimate, published
 from ffreport.analysis.published import as_published
-from ffreport.analysis.rq1 import accuracy
+from ffreport.analysis.rq1 import accuracy, verdicts
 from ffreport.analysis.rq2 import latents
 from ffreport.analysis.sparsity import geometry, theorems
 from ffreport.runs.store import Store
@@ -38,7 +38,7 @@ def test_accuracy_has_a_row_a_network_with_the_published_value_beside(study):
     for ours, theirs in (("band_last", "last_mean"), ("band_last_std", "last_std"),
                          ("band_best", "best_mean"), ("band_best_std", "best_std")):  # fmt: skip
         assert row[ours] == band[theirs]
-    assert set(frame["verdict"]) == {published.NOT_COMPARABLE}
+    assert set(frame["verdict"]) == {estimate.NOT_COMPARABLE}
 
 
 def test_means_are_over_the_configurations_of_a_level(study):
@@ -102,13 +102,13 @@ def test_projection_shows_as_many_positives_as_negatives(study):
 
 
 def test_theorem_tables_carry_the_published_claim_and_a_verdict_that_follows(study):
-    for table, share in ((theorems.theorem1(study), "finite_width"),
-                         (theorems.theorem2(study), "satisfied")):  # fmt: skip
-        for row in table.to_dict("records"):
-            holds = row[share] >= row["published"]
-            if share == "finite_width":
-                holds = min(row[share], row["infinite_width"]) >= row["published"]
-            assert row["verdict"].removesuffix(", one seed") == theorems.verdict(holds, False)
+    for row in theorems.theorem1(study).to_dict("records"):
+        found = estimate.Estimate(row["finite_width"], row["low"], row["high"])
+        said = estimate.judge(found, (row["published"], 100), closed=True, elsewhere="on digits")
+        assert row["verdict"] == str(said) and said.evidence == estimate.SMALL
+    for row in theorems.theorem2(study).to_dict("records"):
+        assert row["verdict"].startswith(estimate.decided(row["satisfied"] > row["published"]))
+        assert row["verdict"].endswith(", one seed)") and "small scale: on digits" in row["verdict"]
     assert len(theorems.theorem2(study)) == 2 * 2 * len(theorems.runs(study))
 
 
@@ -126,8 +126,8 @@ def test_a_published_band_gives_a_verdict_under_the_published_conditions(study, 
     """The smoke networks taken for the paper's: far outside, where ten seeds were published."""
     monkeypatch.setattr(accuracy, "as_published", lambda e: True)
     frame = accuracy.accuracy(study).set_index("configuration")
-    assert frame.loc["l2-sum-none-relu-sigmoid", "verdict"] == published.OUTSIDE
-    assert frame.loc["l2-sum-none-tanh-sigmoid", "verdict"] == published.ONE_SEED
+    assert frame.loc["l2-sum-none-relu-sigmoid", "verdict"] == verdicts.OUTSIDE
+    assert frame.loc["l2-sum-none-tanh-sigmoid", "verdict"] == estimate.ONE_SEED
 
 
 def test_agreement_counts_every_network_once_and_stated_families_apart(study):

@@ -6,6 +6,7 @@ import pandas as pd
 
 from ffcore.config import FACTORS
 from ffreport.analysis import published
+from ffreport.analysis.estimate import NOT_RUN, ONE_SEED
 
 NAN = float("nan")
 
@@ -21,7 +22,7 @@ def network(configuration, best, dataset="mnist", seed=0, **changes):
         "best": best, "last": best - 1, "selected": NAN, "published_best": NAN,
         "published_last": NAN,
         "band_best": NAN, "band_best_std": NAN, "band_last": NAN,
-        "band_last_std": NAN, "verdict": published.ONE_SEED if ran else published.NOT_RUN,
+        "band_last_std": NAN, "verdict": ONE_SEED if ran else NOT_RUN,
         "widths": "1000x1000",
     }  # fmt: skip
     return {**row, **changes}

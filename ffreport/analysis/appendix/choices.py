@@ -10,9 +10,9 @@ import pandas as pd
 from scipy import stats
 
 from ffcore.config import Experiment
-from ffreport.analysis import published
-from ffreport.analysis.rq1.accuracy import NOT_RUN
-from ffreport.analysis.stats import t_interval
+from ffreport.analysis.estimate import BAND, CONTRARY, NO, NOT_RUN, YES, Estimate, judge
+from ffreport.analysis.estimate import OPEN as UNCLEAR
+from ffreport.analysis.rq1 import verdicts
 from ffreport.data import sources
 from ffreport.study.profiles import Profile
 
@@ -31,7 +31,6 @@ SETTINGS: dict[str, tuple[str, dict[Any, str]]] = {
     "theta": ("threshold θ", {}),
     "wta_k": ("k of WTA", {}),
 }
-YES, NO, UNCLEAR = "yes", "no", "larger, but the interval includes zero"
 
 
 def varied(profile: Profile) -> list[str]:
@@ -96,21 +95,21 @@ def _effect(base: pd.DataFrame, part: pd.DataFrame, differing: Sequence[str]) ->
     gaps = (there["last"] - there["last_base"]).to_numpy(float)
     first = part.iloc[0]
     std = float(base["band_last_std"].iloc[0])
-    as_published = set(base["verdict"]) <= {published.WITHIN, published.OUTSIDE}
+    as_published = set(base["verdict"]) <= {*verdicts.JUDGED}
     strict = as_published and not np.isnan(std)
-    threshold = published.BAND * std if strict else POINT
+    threshold = BAND * std if strict else POINT
     names = {"last": "last", "best": "best", "base_last": "last_base", "base_best": "best_base"}
     means = {ours: there[theirs].mean() for ours, theirs in names.items()}
     if there.empty:
         means |= {f"base_{c}": base[c].mean() for c in ("last", "best")}
     gap = means["last"] - means["base_last"]
     images = sources.lookup(first["dataset"]).counts[1]
-    (low, high), over = t_interval(gaps), "seeds" if len(gaps) else ""
+    change = Estimate.mean(gaps, "seeds" if len(gaps) else "")
     if len(gaps) == 1:
-        low, high = _sampling_interval(means["base_last"], means["last"], images)
-        over = "test images"
-    clear = (strict and len(gaps) == 1) or not low <= 0 <= high
-    matters = NO if abs(gap) <= threshold else YES if clear else UNCLEAR
+        change = _sampled(means["base_last"], means["last"], images)
+    near = judge(Estimate.exact(abs(gap)), (0.0, threshold), closed=True).direction != CONTRARY
+    clear = (strict and len(gaps) == 1) or not change.holds(0.0)
+    matters = NO if near else YES if clear else UNCLEAR
     return {
         **{c: first[c] for c in ("dataset", "configuration")},
         "setting": " and ".join(differing),
@@ -119,7 +118,7 @@ def _effect(base: pd.DataFrame, part: pd.DataFrame, differing: Sequence[str]) ->
         "seeds": len(gaps),
         "epochs": there["epochs_run"].max(),
         "origin": ", ".join(dict.fromkeys([*there["origin_base"], *there["origin"]])) or NOT_RUN,
-        **means, "difference": gap, "low": low, "high": high, "interval": over,
+        **means, **change.columns("difference"), "interval": change.over,
         "difference_best": means["best"] - means["base_best"], "band_last_std": std,
         "in_std": gap / std if strict else np.nan, "threshold": threshold,
         "matters": matters if len(gaps) else NOT_RUN,
@@ -188,9 +187,9 @@ def _by_chance(ran: pd.DataFrame) -> list[str]:
     alone = (ran["in_std"].notna() & (ran["seeds"] == 1)).sum()
     if not alone:
         return []
-    rate = 2 * stats.norm.sf(published.BAND / np.sqrt(2))
+    rate = 2 * stats.norm.sf(BAND / np.sqrt(2))
     return [
-        f"Two networks that differ in their seed alone differ by more than {published.BAND:g} "
+        f"Two networks that differ in their seed alone differ by more than {BAND:g} "
         f"published standard deviations in {100 * rate:.1f} % of cases: of {alone} comparisons of "
         f"single seeds {rate * alone:.1f} would pass for a change by chance."
     ]
@@ -205,16 +204,16 @@ def _list(rows: pd.DataFrame, opening: str = "") -> str:
 def _threshold(row: pd.Series) -> str:
     if np.isnan(row["in_std"]):
         return f"{POINT:g} point"
-    return (f"{published.BAND:g} published standard deviations of ten seeds, "
+    return (f"{BAND:g} published standard deviations of ten seeds, "
             f"{row['threshold']:.2f} points")  # fmt: skip
 
 
-def _sampling_interval(first: float, second: float, images: int) -> tuple[float, float]:
-    """95 % interval of a difference of two accuracies in percent, each on so many independent
-    images."""
+def _sampled(first: float, second: float, images: int) -> Estimate:
+    """The difference of two accuracies in percent, each on so many independent images."""
     shares = np.array([first, second]) / 100
     half = 100 * stats.norm.ppf(0.975) * np.sqrt((shares * (1 - shares)).sum() / images)
-    return second - first - half, second - first + half
+    gap = second - first
+    return Estimate(gap, gap - half, gap + half, images, "test images")
 
 
 def _signed(value: float) -> str:

@@ -10,9 +10,8 @@ import pandas as pd
 
 from ffcore.config import FACTORS, Experiment, levels, make_experiment
 from ffreport.analysis import published
+from ffreport.analysis.estimate import IN_PART, NOT_COMPARABLE, NOT_RUN, ROUNDING, Estimate, judge
 from ffreport.analysis.published import as_published
-from ffreport.analysis.rq1.accuracy import NOT_RUN
-from ffreport.analysis.stats import bootstrap_interval
 from ffreport.data import sources
 from ffreport.study.study import Study
 
@@ -20,8 +19,6 @@ BAND = 8.0  # percentage points: the published band of ±0.08
 EPOCHS = 10  # as in appendix E
 NEAR = 0.25  # a share of positive units so far from one half, or nearer, is near balance
 STUCK = 5.0  # percentage points: who never comes further above chance has not learnt
-AGREES = "interval holds the published share"
-DIFFERS = "interval excludes the published share"
 PROBABILITIES = {"all": "Both probabilities", "sigmoid": "Sigmoid probability",
                  "symmetric": "Symmetric probability"}  # fmt: skip
 CONFIGURATION = ["dataset", "configuration", *FACTORS]
@@ -62,13 +59,14 @@ def left_out(frame: pd.DataFrame, column: str = "best") -> str:
     )
 
 
-def within(found: pd.DataFrame, band: float = BAND) -> tuple[float, float, float]:
-    """Percentage of deviations within ± ``band`` percentage points, and its 95 % interval.
+def within(found: pd.DataFrame, band: float = BAND) -> Estimate:
+    """Percentage of deviations within ± ``band`` percentage points.
 
     The interval is a bootstrap over configurations, for the results of one are not independent:
     their deviations sum to zero. Each configuration counts the same.
     """
-    return _mean_and_interval(100.0 * (found["deviation"].abs() <= band), found)
+    edge = band * (1 + ROUNDING)
+    return over_configurations(100.0 * (found["deviation"].abs() <= edge), found)
 
 
 def shares(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -79,25 +77,25 @@ def shares(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
         (percent, see ``within``), ``published``, ``verdict``.
     """
     claim = published.figures()["claims"]["polarity_share"]["value"]
-    as_claimed = all(as_in_appendix(e) for e in study.profile.networks("polarity"))
     rows = []
     for column in ("best", "last"):
         found = deviations(frame, column)
         for of, part in (("all", found), ("those that learn", found[found["learns"]])):
-            share, low, high = within(part)
-            verdict = AGREES if low <= claim <= high else DIFFERS
-            if np.isnan(share):
-                verdict = NOT_RUN
-            elif not as_claimed:
-                verdict = published.NOT_COMPARABLE
-            elif not _planned(frame, column):
-                verdict = published.IN_PART
+            share = within(part)
+            said = judge(share, claim, lacking=lacking(frame, study, column))
             rows.append(
                 {"accuracy": column, "of": of, "configurations": _count(part),
-                 "results": len(part), "within": share, "low": low, "high": high,
-                 "published": claim, "verdict": verdict}
+                 "results": len(part), **share.columns("within"), "published": claim,
+                 "verdict": NOT_RUN if np.isnan(share.value) else said.word()}
             )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def lacking(frame: pd.DataFrame, study: Study, column: str = "best") -> str:
+    """Why the published claim cannot be judged: NOT_COMPARABLE, IN_PART or nothing."""
+    if not all(as_in_appendix(e) for e in study.profile.networks("polarity")):
+        return NOT_COMPARABLE
+    return "" if _planned(frame, column) else IN_PART
 
 
 def as_in_appendix(experiment: Experiment) -> bool:
@@ -158,10 +156,9 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
         part, fits = (_select(f, named) for f in (found, per))
         row: dict[str, Any] = {**named, "configurations": _count(part), "results": len(part)}
         row["spread"] = (fits["highest"] - fits["lowest"]).mean()
-        row |= dict(zip(("within", "within_low", "within_high"), within(part), strict=True))
+        row |= within(part).columns("within", "within_")
         for measure in ("near", "inequality", "tilt"):
-            names = (measure, f"{measure}_low", f"{measure}_high")
-            row |= dict(zip(names, _mean_and_interval(fits[measure], fits), strict=True))
+            row |= over_configurations(fits[measure], fits).columns(measure, f"{measure}_")
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -234,13 +231,10 @@ def _planned(frame: pd.DataFrame, column: str) -> bool:
     return bool((_whole(frame, column) & (frame["epochs_run"] == frame["epochs"])).all())
 
 
-def _mean_and_interval(values: pd.Series, of: pd.DataFrame) -> tuple[float, float, float]:
-    """Mean over configurations of their means, and its bootstrap interval; seeds of one
-    configuration stay together."""
+def over_configurations(values: pd.Series, of: pd.DataFrame) -> Estimate:
+    """Mean over configurations of their means; seeds of one configuration stay together."""
     keys = [of[c] for c in ("dataset", "configuration")]
-    clusters = values.groupby(keys).mean().to_numpy(float)
-    mean = float(clusters.mean()) if len(clusters) else float("nan")
-    return mean, *bootstrap_interval(clusters)
+    return Estimate.bootstrap(values.groupby(keys).mean().to_numpy(float), over="configurations")
 
 
 def _fit(offset: np.ndarray, accuracy: np.ndarray) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """The bounds of Appendix B, and known slips in the appendices of Polar-FFA (A0, B4, B6, C3).
 
-Verdicts follow from computed numbers; none is written down.
+Whether a slip is shown follows from computed numbers; nothing is written down.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from scipy import integrate, optimize, stats
 from scipy.special import expit
 
 from ffreport.analysis.appendix.initialisation import NORMAL
+from ffreport.analysis.estimate import NO, YES
 
-CONFIRMED, REFUTED = "confirmed", "not confirmed"
 EXACT, NEAR, FAR = 1e-6, 0.02, 0.1  # relative deviations
 SPREADS = np.logspace(-2, 1.5, 36)  # standard deviations of z at which the bounds are tried
 SHAPES = {"Gaussian": stats.norm(), "Laplace": stats.laplace(scale=0.5**0.5),
@@ -96,7 +96,7 @@ def bounds(slopes: pd.DataFrame) -> pd.DataFrame:
 
 
 def slips(initial: pd.DataFrame, bounds: pd.DataFrame, symmetric: pd.DataFrame) -> pd.DataFrame:
-    """One row a known slip; the verdict follows from the numbers.
+    """One row a known slip, and whether the numbers show it.
 
     Args:
         initial: ``initialisation.goodness_at_initialisation``, with layers of source NORMAL.
@@ -105,22 +105,22 @@ def slips(initial: pd.DataFrame, bounds: pd.DataFrame, symmetric: pd.DataFrame) 
 
     Returns:
         ``equation``, ``printed``, ``follows`` (what holds instead), ``found`` (the numbers),
-        ``verdict``: CONFIRMED where they show the slip, REFUTED where they do not.
+        ``shown``: YES where they show the slip, NO where they do not.
     """
     return pd.DataFrame(
         [_a0(initial), _covering(covering()), *_variances(bounds), _c3(symmetric)],
-        columns=["equation", "printed", "follows", "found", "verdict"],
+        columns=["equation", "printed", "follows", "found", "shown"],
     )
 
 
 def summary(table: pd.DataFrame) -> str:
     """How many of the slips the numbers show, and each with its numbers, in Markdown."""
-    count = int((table["verdict"] == CONFIRMED).sum())
-    lines = [f"**{count} of {len(table)} are confirmed by the numbers.**", ""]
+    count = int((table["shown"] == YES).sum())
+    lines = [f"**{count} of {len(table)} are shown by the numbers.**", ""]
     for row in table.to_dict("records"):
         lines.append(
             f"- *{row['equation']}*, printed: {row['printed']}. What follows: {row['follows']}. "
-            f"**{row['verdict'].capitalize()}**: {row['found']}."
+            f"**{'Shown' if row['shown'] == YES else 'Not shown'}**: {row['found']}."
         )
     return "\n".join(lines)
 
@@ -144,7 +144,7 @@ def _a0(initial: pd.DataFrame) -> tuple[str, ...]:
     )
     return (
         "A0", "E‖σ(ℓ)‖₂ = n/2, introduced as the squared norm", "E‖σ(ℓ)‖₁ = n/2, the L1 norm",
-        found + widths, _verdict(slip),
+        found + widths, _shown(slip),
     )  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def _covering(found: Covering) -> tuple[str, ...]:
         "B4, covering", "σ(x)² ≤ x² + ¼ for all x",
         "not for small positive x; its even part, all that a symmetric z sees, is below x²/16 + ¼",
         numbers if found.fails else f"largest excess {found.largest:.2g}",
-        _verdict(found.fails and found.even < 1e-15),
+        _shown(found.fails and found.even < 1e-15),
     )  # fmt: skip
 
 
@@ -171,11 +171,11 @@ def _variances(bounds: pd.DataFrame) -> list[tuple[str, ...]]:
         ("B4 and B6, variance", "E[∂P/∂G⊕] ≥ ¼ − Var[z²]", "E[∂P/∂G⊕] ≥ ¼ − Var[z], E[z²] = Var[z]",
          f"printed bound fails for {len(failing)} of {many} distributions, by up to {worst:.3g} "
          f"({kinds}); ¼ − Var[z] fails for {int((~bounds['holds']).sum())}",
-         _verdict(len(failing) > 0 and bounds["holds"].all())),
+         _shown(len(failing) > 0 and bounds["holds"].all())),
         ("B6, constant", "¼ − Var[z]", "¼ − Var[z]/16 holds as well, and is tighter",
          f"(¼ − E[∂P/∂G⊕])/Var[z] is at most {ratio:.5f} (1/16 = 0.0625); ¼ − Var[z]/16 fails for "
          f"{int((~bounds['holds_tight']).sum())} of {many} distributions",
-         _verdict(bounds["holds_tight"].all())),
+         _shown(bounds["holds_tight"].all())),
     ]  # fmt: skip
 
 
@@ -187,7 +187,7 @@ def _c3(symmetric: pd.DataFrame) -> tuple[str, ...]:
         "C3", "∂P_s/∂G⊕ = G⊖/(G⊕(G⊕ + G⊖))", "that is ∂log P_s/∂G⊕; ∂P_s/∂G⊕ = G⊖/(G⊕ + G⊖)²",
         f"relative deviation of the printed formula from autograd: up to {of_p:.3g} for P_s, "
         f"{of_log:.1g} for log P_s; of the right one for P_s {right:.1g}",
-        _verdict(of_p > FAR and max(of_log, right) < NEAR),
+        _shown(of_p > FAR and max(of_log, right) < NEAR),
     )  # fmt: skip
 
 
@@ -205,5 +205,5 @@ def _span(values: pd.Series) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _verdict(shown: bool) -> str:
-    return CONFIRMED if shown else REFUTED
+def _shown(slip: bool) -> str:
+    return YES if slip else NO

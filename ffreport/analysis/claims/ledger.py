@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ffcore.config import build
 from ffcore.errors import ConfigError, StoreError, unknown
+from ffreport.analysis import estimate
 from ffreport.analysis.claims.needs import Lack, Networks
+from ffreport.analysis.estimate import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,11 +25,13 @@ if TYPE_CHECKING:
     from ffcore.config import AnyExperiment
     from ffreport.analysis.claims.material import Measured
     from ffreport.analysis.claims.needs import Need, Stock
+    from ffreport.analysis.estimate import Verdict
     from ffreport.study.study import Study
 
 REPRODUCED, NOISE, CONTRADICTED = "reproduced", "within noise", "contradicted"
-UNDERPOWERED, NOT_RUN = "underpowered", "not run"
+UNDERPOWERED, NOT_RUN = "underpowered", estimate.NOT_RUN
 VERDICTS = (REPRODUCED, NOISE, CONTRADICTED, UNDERPOWERED, NOT_RUN)
+DECIDED = {estimate.CLAIMED: REPRODUCED, estimate.OPEN: NOISE, estimate.CONTRARY: CONTRADICTED}
 
 
 class Holds(BaseModel):
@@ -76,6 +81,7 @@ class Claim(BaseModel):
     evidence: str = Field(pattern=r"^[a-z0-9_]+#(figure|table)-[a-z0-9_]+$")
     paper: str = ""
     source: str = ""
+    counted: bool = True
 
     @property
     def link(self) -> str:
@@ -84,13 +90,23 @@ class Claim(BaseModel):
         return f"{report}.html#{item}"
 
 
-@cache
 def ledger() -> tuple[Claim, ...]:
-    """Every claim, in the order of the file.
+    """Every claim that is counted, in the order of the file.
 
     Raises:
         ConfigError: an unknown key or test, or two claims of one name.
     """
+    return tuple(claim for claim in every() if claim.counted)
+
+
+def of_sparsity() -> tuple[Claim, ...]:
+    """The claims of the theory of sparsity, and what is told beside them."""
+    return tuple(claim for claim in every() if claim.networks == "theory")
+
+
+@cache
+def every() -> tuple[Claim, ...]:
+    """The claims of ``ledger``, and those that are not counted; it raises the same."""
     text = resources.files(__package__).joinpath("ledger.yaml").read_text(encoding="utf-8")
     return read(yaml.safe_load(text))
 
@@ -102,10 +118,13 @@ def read(content: Any) -> tuple[Claim, ...]:
     for group in groups:
         if not isinstance(group, Mapping) or not {"title", "source", "claims"} <= {*group}:
             raise ConfigError("each paper of a ledger has a title, a source and claims")
+        common = group.get("common", {})
+        if not isinstance(common, Mapping):
+            raise ConfigError(f"what claims have in common is a mapping; it is {common!r:.60}")
         for values in group["claims"] if isinstance(group["claims"], list) else [None]:
             if not isinstance(values, Mapping):
                 raise ConfigError(f"a claim is a mapping of keys; it is {values!r:.60}")
-            named = {**values, "paper": group["title"], "source": group["source"]}
+            named = {**common, **values, "paper": group["title"], "source": group["source"]}
             claim = build(Claim, named, f"claim {values.get('name', '?')!r}, ")
             if claim.name in found:
                 raise unknown("claim, for the name is taken", claim.name, ["another name"])
@@ -113,28 +132,26 @@ def read(content: Any) -> tuple[Claim, ...]:
     return tuple(found.values())
 
 
-def judge(claim: Claim, measured: Measured) -> str:
-    """One of VERDICTS.
+def judge(claim: Claim, measured: Measured) -> Verdict:
+    """What was measured says of a claim.
 
     Seeds and conditions come first: what was measured in another place cannot settle a claim,
     however clear it is.
     """
-    if math.isnan(measured.value):
-        return UNDERPOWERED if measured.apart else NOT_RUN
-    elsewhere = claim.where == "paper" and bool(measured.apart)
-    if elsewhere or measured.seeds < claim.seeds or math.isnan(measured.low):
-        return UNDERPOWERED
-    return side(claim, measured)
+    lacking = [measured.lacking] if measured.lacking else []
+    if measured.seeds < claim.seeds and not math.isnan(measured.estimate.value):
+        lacking.append(f"{measured.seeds} of {claim.seeds} seeds")
+    elsewhere = measured.elsewhere if claim.where == "paper" else ""
+    return estimate.judge(
+        measured.estimate, claim.holds.ends, elsewhere=elsewhere, lacking=", ".join(lacking)
+    )
 
 
-def side(claim: Claim, measured: Measured) -> str:
-    """REPRODUCED, CONTRADICTED or NOISE, by the interval alone."""
-    low, high = claim.holds.ends
-    if low < measured.low and measured.high < high:
-        return REPRODUCED
-    if measured.high < low or measured.low > high:
-        return CONTRADICTED
-    return NOISE
+def word(verdict: Verdict) -> str:
+    """One of VERDICTS."""
+    if verdict.evidence == estimate.NONE:
+        return NOT_RUN
+    return DECIDED[verdict.direction] if verdict.evidence == estimate.FULL else UNDERPOWERED
 
 
 def table(study: Study, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
@@ -144,7 +161,8 @@ def table(study: Study, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
         ``claim``, ``paper``, ``short``, ``statement``, ``verdict``, ``dataset``, ``value`` with its
         95 % interval ``low`` and ``high``, ``unit``, ``claimed``, ``bound`` (whose it is),
         ``published``, ``with_last`` (the same of accuracies after the last epoch, and the verdict
-        where that is another), ``seeds``, ``over`` (what the interval is over), ``needs``,
+        where that is another), ``seeds``, ``over`` (what the interval is over: ``n`` of what),
+        ``n``, ``needs``,
         ``because`` (of an *underpowered*: what is lacking, and where the interval lies so far),
         ``lacking`` (of an open one: which trainings would settle it), ``evidence``.
     """
@@ -167,31 +185,29 @@ def lacks(study: Study, found: pd.DataFrame) -> list[Lack]:
     profile = study.profile
     planned: list[AnyExperiment] = [*profile.networks("rq1", "polarity"), *profile.sparsity_runs()]
     there = needs.stock(planned, study.results)
-    every = needs.needs(ledger(), profile, there)
-    claims, parts = {claim.name: claim for claim in ledger()}, needs.parts(profile)
-    return [_lack(claims[row["claim"]], row, every, there, parts)
+    needed = needs.needs(ledger(), profile, there)
+    claims, parts = {claim.name: claim for claim in every()}, needs.parts(profile)
+    return [_lack(claims[row["claim"]], row, needed, there, parts)
             for row in found.to_dict("records")]  # fmt: skip
 
 
 def _lack(
-    claim: Claim, row: Mapping[str, Any], every: Sequence[Need], there: Stock,
+    claim: Claim, row: Mapping[str, Any], needed: Sequence[Need], there: Stock,
     parts: Mapping[AnyExperiment, str],
 ) -> Lack:  # fmt: skip
     from ffreport.analysis.claims import needs
-    from ffreport.analysis.stats import wilson
 
-    if row["verdict"] in (REPRODUCED, CONTRADICTED):
+    if row["verdict"] in (REPRODUCED, CONTRADICTED) or not claim.counted:
         return Lack((), "")
     if claim.networks == "none":
         return Lack((), "nothing to train: more draws, `propositions` in the profile")
     # Where nothing was measured there is no data set: the first that the profile plans.
-    same = [n for n in every if n.claim == claim.name and row["dataset"] in (n.dataset, "–")]
-    number, _, what = str(row["over"]).partition(" ")
-    if claim.test == "within_bands" and row["verdict"] == NOISE and what == "configurations":
-        best = 100 * wilson(int(number), int(number))[0]
-        if best <= claim.holds.ends[0]:
+    same = [n for n in needed if n.claim == claim.name and row["dataset"] in (n.dataset, "–")]
+    if claim.test == "within_bands" and row["verdict"] == NOISE:
+        best = Estimate.share(int(row["n"]), int(row["n"]), "configurations")
+        if best.low <= claim.holds.ends[0]:
             return Lack((), f"more seeds cannot reproduce it under this test: the interval of "
-                            f"{number} of {number} {what} would begin at {best:.0f} %")  # fmt: skip
+                            f"{best.n} of {best} would begin at {best.low:.0f} %")  # fmt: skip
     return needs.lack(next(iter(same), None), there, row["verdict"] == NOISE, parts)
 
 
@@ -204,7 +220,7 @@ def counts(found: pd.DataFrame) -> str:
 def markdown(found: pd.DataFrame) -> str:
     """A frame of ``table`` as a Markdown table with links to the evidence, a paper after the
     other."""
-    links = {claim.name: claim.link for claim in ledger()}
+    links = {claim.name: claim.link for claim in every()}
     lines = []
     for paper, part in found.groupby("paper", sort=False):
         lines += ["", f"**{paper}**", "",
@@ -276,28 +292,25 @@ def _rows(claim: Claim, material: Any) -> Iterator[dict[str, Any]]:
     except StoreError:
         found = []
     # What can settle the claim comes first.
-    found.sort(key=lambda one: bool(one.apart))
-    nothing = Measured("–", math.nan, math.nan, math.nan, 0, "")
-    for one in found or [nothing]:
+    found.sort(key=lambda one: bool(one.elsewhere or one.lacking))
+    for one in found or [Measured("–", Estimate())]:
         verdict = judge(claim, one)
         yield {
             "claim": claim.name, "paper": claim.paper, "short": claim.short,
-            "statement": claim.statement,
-            "verdict": verdict, "dataset": one.dataset, "value": one.value, "low": one.low,
-            "high": one.high, "unit": claim.unit, "claimed": str(claim.holds),
+            "statement": claim.statement, "verdict": word(verdict), "dataset": one.dataset,
+            **one.estimate.columns("value"), "unit": claim.unit, "claimed": str(claim.holds),
             "bound": claim.bound_is, "published": one.published,
-            "with_last": _with_last(claim, one, verdict), "seeds": one.seeds,
-            "over": one.over, "needs": _needs(claim), "because": _because(claim, one, verdict),
-            "evidence": claim.evidence,
+            "with_last": _with_last(claim, one, word(verdict)), "seeds": one.seeds,
+            "over": str(one.estimate), "n": one.estimate.n, "needs": _needs(claim),
+            "because": _because(verdict, one.estimate), "evidence": claim.evidence,
         }  # fmt: skip
 
 
 def _with_last(claim: Claim, one: Measured, verdict: str) -> str:
     if one.last is None:
         return ""
-    other = judge(claim, one.last)
-    row = {"value": one.last.value, "low": one.last.low, "high": one.last.high}
-    return measured(row) + ("" if other == verdict else f", {other}")
+    other = word(judge(claim, replace(one, estimate=one.last)))
+    return measured(one.last.columns("value")) + ("" if other == verdict else f", {other}")
 
 
 def _needs(claim: Claim) -> str:
@@ -305,18 +318,12 @@ def _needs(claim: Claim) -> str:
     return seeds if claim.where == "anywhere" else f"{seeds}, published conditions"
 
 
-def _because(claim: Claim, one: Measured, verdict: str) -> str:
+def _because(verdict: Verdict, found: Estimate) -> str:
     """What an answer lacks, and where the interval lies so far."""
-    if verdict == NOT_RUN:
-        return "no result"
-    if math.isnan(one.value):
-        return f"{one.apart}; nothing to compare"
-    if verdict != UNDERPOWERED:
-        return ""
-    lacks = [one.apart] if one.apart and claim.where == "paper" else []
-    if one.seeds < claim.seeds:
-        lacks.append(f"{one.seeds} of {claim.seeds} seeds")
-    if math.isnan(one.low):
-        return f"{', '.join([*lacks, 'too few for an interval'])}"
-    so_far = {REPRODUCED: "as claimed", CONTRADICTED: "the contrary", NOISE: "undecided"}
-    return f"{', '.join(lacks)}; so far {so_far[side(claim, one)]}"
+    if verdict.evidence in (estimate.FULL, estimate.NONE):
+        return "no result" if verdict.evidence == estimate.NONE else ""
+    if math.isnan(found.value):
+        return f"{verdict.lacking}; nothing to compare"
+    if math.isnan(found.low):
+        return verdict.lacking
+    return f"{verdict.lacking}; so far {verdict.direction}"

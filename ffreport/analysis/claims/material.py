@@ -8,6 +8,7 @@ from functools import cached_property
 import pandas as pd
 
 from ffreport.analysis.appendix import initialisation, propositions
+from ffreport.analysis.estimate import Estimate
 from ffreport.analysis.rq1 import accuracy, convergence
 from ffreport.analysis.rq2 import latents
 from ffreport.analysis.sparsity import conditions, theorems
@@ -21,23 +22,21 @@ class Measured:
 
     Args:
         dataset: on which.
-        value, low, high: in the claim's unit, with the ends of its 95 % interval; NaN for none.
+        estimate: in the claim's unit.
         seeds: of ours behind it.
-        over: what the interval is over, such as ``36 pairs of configurations``.
         published: the same figure of the publication, as text; empty for none.
-        apart: how this was not measured under the published conditions; empty where it was.
+        elsewhere: how the conditions differ from the published ones; empty where they do not.
+        lacking: that it is of a part of what the claim is about; empty where it is of all.
         last: the same of accuracies after the last epoch, where this is of the best.
     """
 
     dataset: str
-    value: float
-    low: float
-    high: float
-    seeds: int
-    over: str
+    estimate: Estimate
+    seeds: int = 0
     published: str = ""
-    apart: str = ""
-    last: Measured | None = None
+    elsewhere: str = ""
+    lacking: str = ""
+    last: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Material:
 
     @cached_property
     def level(self) -> pd.DataFrame:
-        """Every network of RQ1 after the epochs that all of its data set have."""
+        """Every network of RQ1 after the epochs that all of its data set and seed have."""
         return accuracy.accuracy(self.study, level=True)
 
     @cached_property
@@ -87,20 +86,15 @@ class Material:
 
     @cached_property
     def steps(self) -> pd.DataFrame:
-        """Layer 1 of each run on G(H⁻) − G(H⁺) by plain steps: the columns of
-        ``conditions.sweep`` over seeds, and ``apart``."""
-        swept = conditions.sweep(self.study, "seed")
-        rows = [] if swept.empty else swept.to_dict("records")
-        seen = {row["key"] for row in rows}
-        for run in theorems.runs(self.study):
-            if run.experiment.key not in seen:
-                named = {"study": theorems.label(run), "value": run.experiment.seed}
-                rows += [{**named, **row} for row in conditions.of_run(run)]
-        claimed = {run.experiment.key: theorems.experiment(run) for run in self.study.sparsity_runs}
-        kept = []
-        for row in rows:
-            e = claimed[row["key"]]
-            if (e.loss, e.optimizer, row["layer"]) == ("difference", "sgd", 1):
-                apart = "" if e.dataset == "mnist" else f"on {e.dataset}"
-                kept.append({**row, "dataset": e.dataset, "apart": apart})
-        return pd.DataFrame(kept)
+        """Layer 1 of the runs that nothing but the seed is varied in: the columns of
+        ``conditions.of_run``, and ``dataset``, ``loss``, ``optimizer`` and ``seed``."""
+        chosen = {run.experiment for run in theorems.runs(self.study)}
+        for one in self.study.profile.sparsity:
+            if "seed" in one.vary:
+                chosen |= {one.base, *one.varied("seed")}
+        rows = []
+        for e, run in ((theorems.experiment(r), r) for r in self.study.sparsity_runs):
+            if e in chosen:
+                named = {k: getattr(e, k) for k in ("dataset", "loss", "optimizer", "seed")}
+                rows += [{**named, **row} for row in conditions.of_run(run) if row["layer"] == 1]
+        return pd.DataFrame(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,11 +26,10 @@ THEORY = "mnist"  # the data set of the claims on sparsity
 
 @dataclass(frozen=True)
 class Stock:
-    """Which planned trainings have a result, of one's own or shipped: as a ``whole``, in any number
-    format, or for a ``part`` of the epochs."""
+    """Which planned trainings have a ``whole`` result, of one's own or shipped, in any number
+    format."""
 
     whole: frozenset[AnyExperiment]
-    part: frozenset[AnyExperiment]
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,7 @@ class Need:
     """What a verdict on a claim takes on a data set.
 
     Args:
-        trainings: that suffice, of the planned ones; results of a part of the epochs among them,
-            for all networks of a comparison are cut to the epochs of the shortest.
+        trainings: that suffice, of the planned ones.
         planned: those, and all others of the same configurations.
         obstacle: why no training of the profile settles it; empty where they do.
     """
@@ -61,22 +59,19 @@ class Lack:
 
 def stock(planned: Sequence[AnyExperiment], results: Results) -> Stock:
     """What there is of some planned trainings."""
-    found = [r for r in results.of(planned) if r]
-    whole = frozenset(r.planned for r in found if r.whole)
-    return Stock(whole, frozenset(r.planned for r in found if not r.whole))
+    return Stock(frozenset(r.planned for r in results.of(planned) if r and r.whole))
 
 
 def needs(claims: Iterable[Claim], profile: Profile, there: Stock) -> list[Need]:
     """What verdicts on some claims take, a row a claim and data set that the profile has
     trainings for; in the order of the claims, then of the profile's data sets."""
-    rq1 = frozenset(profile.networks("rq1"))
     known: dict[Any, list[Need]] = {}  # claims about the same trainings need the same
     found = []
     for claim in claims:
         about = (claim.networks, claim.seeds, claim.where)
         if about not in known:
             known[about] = [
-                _need(claim, dataset, planned, there.part & rq1, there)
+                _need(claim, dataset, planned, there)
                 for dataset, planned in _planned(claim.networks, profile).items()
             ]
         found += [replace(need, claim=claim.name) for need in known[about]]
@@ -165,10 +160,7 @@ def _planned(networks: Networks, profile: Profile) -> dict[str, list[AnyExperime
     return found
 
 
-def _need(
-    claim: Claim, dataset: str, planned: list[AnyExperiment], cut: Collection[AnyExperiment],
-    there: Stock,
-) -> Need:  # fmt: skip
+def _need(claim: Claim, dataset: str, planned: list[AnyExperiment], there: Stock) -> Need:
     done = Counter(e.seed for e in planned if e in there.whole)
     groups: dict[str, list[AnyExperiment]] = {}
     # Seeds of which most is there come first, so that networks of one seed can be compared.
@@ -177,22 +169,16 @@ def _need(
         groups.setdefault(json.dumps(other, sort_keys=True), []).append(e)
     fewest = min(map(len, groups.values()))
     chosen = {e for group in groups.values() for e in group[: claim.seeds]}
-    short: set[AnyExperiment] = set()
     if claim.networks == "polarity":
         chosen = set(planned)
-    elif claim.networks in ("grid", "spread"):
-        short = {e for e in cut if e.dataset == dataset}
-    elif claim.networks == "prototypes":
-        short = set(planned).intersection(cut)
     obstacle = ""
     if claim.where == "paper" and not all(_as_claimed(claim.networks, e) for e in planned):
         theory = claim.networks == "theory"
         obstacle = f"the claim is of {THEORY if theory else 'the published conditions'}"
     elif fewest < claim.seeds:
         obstacle = f"it plans {fewest} of {claim.seeds} seeds"
-    first = [e for e in planned if e in chosen]
-    rest = sorted(short - chosen, key=lambda e: (e.seed, e.name))
-    return Need(claim.name, dataset, (*first, *rest), tuple(planned), obstacle)
+    trainings = tuple(e for e in planned if e in chosen)
+    return Need(claim.name, dataset, trainings, tuple(planned), obstacle)
 
 
 def _as_claimed(networks: Networks, e: AnyExperiment) -> bool:

@@ -13,6 +13,7 @@ from ffcore.config import FACTORS
 from ffreport.analysis import published, stats
 from ffreport.analysis.appendix import shares
 from ffreport.analysis.claims.material import Material, Measured
+from ffreport.analysis.estimate import NOT_COMPARABLE, UNPUBLISHED, Estimate
 from ffreport.analysis.published import as_published
 from ffreport.analysis.rq1 import accuracy as rq1
 from ffreport.analysis.rq1 import contrasts, convergence, verdicts
@@ -59,29 +60,29 @@ def within_bands(material: Material) -> Iterator[Measured]:
     table = verdicts.ten_seeds(material.frame)
     judged = table[table["verdict"].isin(verdicts.JUDGED)]
     for dataset, part in judged.groupby("dataset", sort=False):
-        hits = int((part["verdict"] == published.WITHIN).sum())
+        hits = int((part["verdict"] == verdicts.WITHIN).sum())
         planned = int((table["dataset"] == dataset).sum())
-        apart = _lacking(len(part), planned, "configurations")
-        yield _share(str(dataset), hits, len(part), int(part["seeds"].min()),
-                     f"configurations{_after(part)}", apart)  # fmt: skip
+        found = Estimate.share(hits, len(part), f"configurations{_after(part)}")
+        yield Measured(str(dataset), found, int(part["seeds"].min()),
+                       lacking=_lacking(len(part), planned, "configurations"))  # fmt: skip
     for dataset, part in table[~table.index.isin(judged.index)].groupby("trained_on", sort=False):
-        apart = _apart(material.frame[material.frame["dataset"] == dataset])
-        yield Measured(str(dataset), np.nan, np.nan, np.nan, int(part["seeds"].min()),
-                       f"{len(part)} configurations", "", apart)  # fmt: skip
+        nothing = Estimate(n=len(part), over="configurations")
+        yield Measured(str(dataset), nothing, int(part["seeds"].min()),
+                       elsewhere=_elsewhere(_there(material.frame, str(dataset))))  # fmt: skip
 
 
 def order(material: Material) -> Iterator[Measured]:
     """Rank correlation of accuracies with the published ones after as many epochs."""
-    found = contrasts.agreement(material.level)
+    table = contrasts.agreement(material.level)
 
     def of(kind: str) -> Iterator[Measured]:
-        for row in found[found["accuracy"] == kind].to_dict("records"):
+        for row in table[table["accuracy"] == kind].to_dict("records"):
             part = _there(material.level, row["dataset"])
-            lacking = _lacking(row["configurations"], row["planned"], "configurations")
-            interval = row["spearman_low"], row["spearman_high"]
-            over = f"{row['configurations']} configurations{_after(part)}"
-            yield Measured(row["dataset"], row["spearman"], *interval, _seeds(part), over, "",
-                           _apart(part) or lacking)  # fmt: skip
+            interval = row["spearman"], row["spearman_low"], row["spearman_high"]
+            there, planned = row["configurations"], row["planned"]
+            found = Estimate(*interval, there, f"configurations{_after(part)}")
+            yield Measured(row["dataset"], found, _seeds(part), elsewhere=_elsewhere(part),
+                           lacking=_lacking(there, planned, "configurations"))  # fmt: skip
 
     yield from _best_and_last(of)
 
@@ -118,23 +119,22 @@ def seed_spread(
                  for names in ([first], second)]  # fmt: skip
         if not all(len(side) for side in sides):
             continue
-        value = sides[1].mean() - sides[0].mean()
-        low, high = stats.welch(sides[1], sides[0])
+        value = float(sides[1].mean() - sides[0].mean())
+        over = f"{len(sides[0])} and {len(sides[1])} configurations"
         where = _there(material.frame, str(dataset))
-        yield Measured(str(dataset), value, low, high, int(part["size"].min()),
-                       f"{len(sides[0])} and {len(sides[1])} configurations",
-                       f"{theirs[list(second)].mean() - theirs[first]:+.2f}",
-                       _apart(where))  # fmt: skip
+        yield Measured(
+            str(dataset), Estimate(value, *stats.welch(sides[1], sides[0]), over=over),
+            int(part["size"].min()), elsewhere=_elsewhere(where),
+            published=f"{theirs[list(second)].mean() - theirs[first]:+.2f}",
+        )  # fmt: skip
 
 
 def polarity_within(material: Material) -> Iterator[Measured]:
     """Percent of the results within ±8 points of their configuration's mean over shares."""
     frame = rq1.accuracy(material.study, "polarity", level=True)
-    row = shares.shares(frame, material.study).iloc[0]
-    apart = _other_conditions(row["verdict"], (shares.AGREES, shares.DIFFERS))
-    yield Measured(_named(frame), row["within"], row["low"], row["high"], _seeds(frame),
-                   f"{row['configurations']} configurations", f"{row['published']:g}",
-                   apart)  # fmt: skip
+    found = shares.within(shares.deviations(frame))
+    theirs = published.figures()["claims"]["polarity_share"]["value"]
+    yield _of_polarity(material, frame, found, f"{theirs:g}")
 
 
 def polarity_balance(material: Material) -> Iterator[Measured]:
@@ -143,11 +143,8 @@ def polarity_balance(material: Material) -> Iterator[Measured]:
     found = shares.deviations(frame)
     if found.empty:
         return
-    row = shares.summary(found).iloc[0]
-    verdict = shares.shares(frame, material.study)["verdict"].iloc[0]
-    apart = _other_conditions(verdict, (shares.AGREES, shares.DIFFERS))
-    yield Measured(_named(frame), row["inequality"], row["inequality_low"], row["inequality_high"],
-                   _seeds(frame), f"{row['configurations']} configurations", "", apart)  # fmt: skip
+    per = shares.balance(found)
+    yield _of_polarity(material, frame, shares.over_configurations(per["inequality"], per))
 
 
 def prototypes(material: Material) -> Iterator[Measured]:
@@ -157,9 +154,11 @@ def prototypes(material: Material) -> Iterator[Measured]:
     for dataset, part in found.groupby("dataset", sort=False):
         keys = frame.loc[(frame["dataset"] == dataset)
                          & frame["configuration"].isin(part["configuration"]), "key"]  # fmt: skip
-        yield _share(str(dataset), int(part["agrees"].sum()), len(part),
-                     int(part.groupby("configuration")["seed"].nunique().min()), "networks",
-                     _apart_of(material, keys))  # fmt: skip
+        yield Measured(
+            str(dataset), Estimate.share(int(part["agrees"].sum()), len(part), "networks"),
+            int(part.groupby("configuration")["seed"].nunique().min()),
+            elsewhere=_elsewhere_of(material, keys),
+        )  # fmt: skip
 
 
 def measured_structures(material: Material) -> Iterator[Measured]:
@@ -171,8 +170,9 @@ def measured_structures(material: Material) -> Iterator[Measured]:
         whole = some[some["whole"].astype(bool)]
         some = whole if len(whole) >= stats.FEWEST else some
         hits = int((some["structure"] == some["family"]).sum())
-        yield _share(str(dataset), hits, len(some), int(some["seed"].nunique()), "networks",
-                     _apart_of(material, some["key"]))  # fmt: skip
+        found = Estimate.share(hits, len(some), "networks")
+        yield Measured(str(dataset), found, int(some["seed"].nunique()),
+                       elsewhere=_elsewhere_of(material, some["key"]))  # fmt: skip
 
 
 TESTS: dict[str, Callable[..., Iterator[Measured]]] = {
@@ -200,24 +200,31 @@ def _paired(
         part = _there(frame, row["dataset"])
         part = part[part["probability"].isin([first, second])]
         theirs = row["published_difference"]
-        yield Measured(row["dataset"], row["difference"], row["low"], row["high"], _seeds(part),
-                       f"{row['pairs']} pair{'s' * (row['pairs'] != 1)} of configurations"
-                       f"{_after(part)}", "" if np.isnan(theirs) else f"{theirs:+{digits}}",
-                       _apart(part) or _lacking(row["pairs"], row["planned"], "pairs"))  # fmt: skip
+        over = f"pair{'s' * (row['pairs'] != 1)} of configurations{_after(part)}"
+        yield Measured(
+            row["dataset"],
+            Estimate(row["difference"], row["low"], row["high"], row["pairs"], over),
+            _seeds(part), "" if np.isnan(theirs) else f"{theirs:+{digits}}", _elsewhere(part),
+            _lacking(row["pairs"], row["planned"], "pairs"),
+        )  # fmt: skip
 
 
 def _best_and_last(of: Callable[[str], Iterator[Measured]]) -> Iterator[Measured]:
     """What a test says of best accuracies, with what it says of last ones beside it."""
-    last = {one.dataset: one for one in of("last")}
+    last = {one.dataset: one.estimate for one in of("last")}
     for one in of("best"):
         yield replace(one, last=last.get(one.dataset))
 
 
-def _share(dataset: str, hits: int, of: int, seeds: int, what: str, apart: str = "") -> Measured:
-    """A share in percent with its Wilson interval."""
-    low, high = stats.wilson(hits, of)
-    return Measured(dataset, 100 * hits / of, 100 * low, 100 * high, seeds, f"{of} {what}", "",
-                    apart)  # fmt: skip
+def _of_polarity(
+    material: Material, frame: pd.DataFrame, found: Estimate, theirs: str = ""
+) -> Measured:
+    """What all data sets of the part ``polarity`` together say."""
+    lacking = "" if np.isnan(found.value) else shares.lacking(frame, material.study)
+    other = lacking == NOT_COMPARABLE
+    name = ", ".join(frame["dataset"].unique())
+    return Measured(name, found, _seeds(frame), theirs, elsewhere=lacking if other else "",
+                    lacking="" if other else lacking)  # fmt: skip
 
 
 def _there(frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -231,11 +238,11 @@ def _seeds(part: pd.DataFrame) -> int:
     return int(ran.groupby("configuration")["seed"].nunique().min()) if len(ran) else 0
 
 
-def _apart(part: pd.DataFrame) -> str:
+def _elsewhere(part: pd.DataFrame) -> str:
     """How networks of a frame of ``rq1.accuracy`` differ from the published conditions."""
     if part.empty:
         return ""
-    if part["verdict"].isin([published.NOT_COMPARABLE, published.UNPUBLISHED]).any():
+    if part["verdict"].isin([NOT_COMPARABLE, UNPUBLISHED]).any():
         first = part.iloc[0]
         return (f"on {first['dataset']}, layers of {first['widths']} units, "
                 f"{first['epochs_run']:.0f} epochs")  # fmt: skip
@@ -257,10 +264,12 @@ def _after(part: pd.DataFrame) -> str:
     if cut.empty:
         return ""
     run, planned = cut[["epochs_run", "epochs"]].min()
-    return f", after {run:.0f} of {planned:.0f} epochs"
+    ran = int(part["epochs_run"].count())
+    some = f"{len(cut)} of {ran} networks " if len(cut) < ran else ""
+    return f", {some}after {run:.0f} of {planned:.0f} epochs"
 
 
-def _apart_of(material: Material, keys: pd.Series) -> str:
+def _elsewhere_of(material: Material, keys: pd.Series) -> str:
     """The same of networks whose latents were measured."""
     found = [material.records[k] for k in keys if k in material.records]
     other = [r for r in found if not as_published(r.planned)]
@@ -269,14 +278,6 @@ def _apart_of(material: Material, keys: pd.Series) -> str:
         widths = "x".join(map(str, e.widths))
         return f"on {e.dataset}, layers of {widths} units, {e.epochs} epochs"
     return ""
-
-
-def _other_conditions(verdict: str, judged: Sequence[str]) -> str:
-    return "" if verdict in (*judged, rq1.NOT_RUN) else verdict.partition(":")[0]
-
-
-def _named(frame: pd.DataFrame) -> str:
-    return ", ".join(frame["dataset"].unique())
 
 
 def _over_grid(
@@ -298,10 +299,10 @@ def _over_grid(
             ours, theirs = (wide[c][[*columns]].to_numpy() for c in values)
             ran = _there(part, str(dataset))
             yield Measured(
-                str(dataset), float(statistic(ours[None])[0]),
-                *stats.bootstrap_interval(ours, statistic), _seeds(ran),
-                f"{len(ours)} configurations{_after(ran)}", f"{statistic(theirs[None])[0]:+.1f}",
-                _apart(ran) or _lacking(len(ours), planned, "configurations"),
+                str(dataset),
+                Estimate.bootstrap(ours, statistic, f"configurations{_after(ran)}"),
+                _seeds(ran), f"{statistic(theirs[None])[0]:+.1f}", _elsewhere(ran),
+                _lacking(len(ours), planned, "configurations"),
             )  # fmt: skip
 
     yield from _best_and_last(of)

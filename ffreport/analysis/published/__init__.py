@@ -1,8 +1,7 @@
-"""What the papers print, and what ours says beside it: figures, sources, differences, verdicts."""
+"""What the papers print: figures with their sources, curves, and ours beside them."""
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -11,18 +10,12 @@ import yaml
 
 from ffcore.config import FACTORS, Experiment
 from ffcore.errors import unknown
+from ffreport.analysis.estimate import BAND as BAND
+from ffreport.analysis.estimate import NOT_COMPARABLE as NOT_COMPARABLE
+from ffreport.analysis.estimate import NOT_RUN as NOT_RUN
 
 if TYPE_CHECKING:
     import pandas as pd
-
-WITHIN = "within the published band"
-OUTSIDE = "outside the published band"
-ONE_SEED = "one seed: no verdict"
-NOT_RUN = "not run"
-NOT_COMPARABLE = "not comparable"
-UNPUBLISHED = "nothing published"
-IN_PART = "trained in part: no verdict"
-BAND = 3.0  # published standard deviations on either side of the published mean
 
 
 @cache
@@ -106,32 +99,6 @@ def ten_seeds(epochs: int | None = None) -> pd.DataFrame:
 def latent_measures() -> pd.DataFrame:
     """270 rows: data set, factors and the nine measures of RQ2 as fractions."""
     return _table("latent_measures")
-
-
-def verdict(
-    value: float | None, mean: float, std: float | None = None, comparable: bool = True
-) -> str:
-    """What a measured figure says about the published one.
-
-    Args:
-        value: ours, in the unit of ``mean``; None or NaN where it was not run.
-        mean: NaN where nothing was published.
-        std: published standard deviation over seeds; None where one seed was published.
-        comparable: whether ours was measured under the published conditions.
-
-    Returns:
-        NOT_RUN, UNPUBLISHED, NOT_COMPARABLE, ONE_SEED, WITHIN or OUTSIDE (of BAND standard
-        deviations).
-    """
-    if value is None or math.isnan(value):
-        return NOT_RUN
-    if math.isnan(mean):
-        return UNPUBLISHED
-    if not comparable:
-        return NOT_COMPARABLE
-    if std is None or math.isnan(std):
-        return ONE_SEED
-    return WITHIN if abs(value - mean) <= BAND * std else OUTSIDE
 
 
 def beside(ours: pd.DataFrame, published: pd.DataFrame, dataset: str | None = None) -> pd.DataFrame:

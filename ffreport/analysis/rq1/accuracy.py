@@ -11,14 +11,13 @@ import pandas as pd
 from ffcore.config import FACTORS, Experiment, Precision, legal
 from ffcore.errors import ConfigError
 from ffreport.analysis import published
+from ffreport.analysis.estimate import NOT_RUN, Estimate
 from ffreport.analysis.published import as_published, beside_published
-from ffreport.analysis.rq1 import contrasts
-from ffreport.analysis.stats import t_interval
+from ffreport.analysis.rq1 import contrasts, verdicts
 from ffreport.runs.results import OWN, SHIPPED, Result
 from ffreport.study.study import Study
 
 ACCURACIES = ("best", "last", "selected")
-NOT_RUN = published.NOT_RUN
 
 
 def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFrame:
@@ -35,8 +34,9 @@ def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFra
 
     Args:
         part: of the profile.
-        level: cut every history to the epochs that all networks of its data set have, so that
-            networks of a grid that was trained in part can be compared; ``epochs_run`` says where.
+        level: cut every history to the epochs that all networks of its data set and seed have, so
+            that networks of a grid that was trained in part can be compared; ``epochs_run`` says
+            where.
 
     Raises:
         ConfigError: two networks of RQ1 have the same factors, data set and seed.
@@ -47,13 +47,16 @@ def accuracy(study: Study, part: str = "rq1", level: bool = False) -> pd.DataFra
     found = study.trained(part)
     limits = _common_epochs(found) if level else {}
     frame = pd.DataFrame(
-        [_row(p, r, limits.get(p.dataset)) for p, r in zip(planned, found, strict=True)]
+        [_row(p, r, limits.get((p.dataset, p.seed))) for p, r in zip(planned, found, strict=True)]
     )
     frame["comparable"] = [r is not None and as_published(r.planned) for r in found]
     frame = _at_equal_epochs(frame)
     frame["difference"] = frame["best"] - frame["published_best"]
-    rows = frame.to_dict("records")
-    frame["verdict"] = [_verdict(row, row["comparable"]) for row in rows]
+    banded = frame["band_last"].notna()
+    ours = frame["last"].where(banded, frame["best"])
+    theirs = frame["band_last"].where(banded, frame["published_best"])
+    beside = zip(ours, theirs, frame["band_last_std"], frame["comparable"], strict=True)
+    frame["verdict"] = [verdicts.in_band(*one) for one in beside]
     return frame.drop(columns="comparable")
 
 
@@ -191,22 +194,13 @@ def _row(planned: Experiment, record: Result | None, limit: int | None) -> dict[
     }  # fmt: skip
 
 
-def _common_epochs(found: Sequence[Result | None]) -> dict[str, int]:
-    """Data set → the epochs that every network of it was trained for, at least."""
-    limits: dict[str, int] = {}
+def _common_epochs(found: Sequence[Result | None]) -> dict[tuple[str, int], int]:
+    """Data set and seed → the epochs that every network of it was trained for, at least."""
+    limits: dict[tuple[str, int], int] = {}
     for record in filter(None, found):
-        name, epochs = record.planned.dataset, record.experiment.epochs
-        limits[name] = min(epochs, limits.get(name, epochs))
+        of, epochs = (record.planned.dataset, record.planned.seed), record.experiment.epochs
+        limits[of] = min(epochs, limits.get(of, epochs))
     return limits
-
-
-def _verdict(row: dict[str, Any], comparable: bool) -> str:
-    if row["origin"] == NOT_RUN:
-        return published.NOT_RUN
-    if np.isnan(row["band_last"]):
-        return published.verdict(row["best"], row["published_best"], None, comparable)
-    band = row["band_last"], row["band_last_std"]
-    return published.verdict(row["last"], *band, comparable)
 
 
 def means(frame: pd.DataFrame, factor: str) -> pd.DataFrame:
@@ -227,12 +221,11 @@ def means(frame: pd.DataFrame, factor: str) -> pd.DataFrame:
     origins = frame.groupby(keys)["origin"].agg(contrasts.origin).to_dict()
     for (dataset, level, probability), part in units.groupby(keys, sort=False):
         ran = part.dropna(subset=["best"])
-        low, high = t_interval(ran["best"])
-        mean, theirs = ran["best"].mean(), ran["published_best"].mean()
+        mean, theirs = Estimate.mean(ran["best"]), ran["published_best"].mean()
         rows.append(
             {"dataset": dataset, factor: level, "probability": probability, "networks": len(ran),
-             "planned": len(part), "best_mean": mean, "low": low, "high": high,
-             "published_mean": theirs, "difference": mean - theirs,
+             "planned": len(part), **mean.columns("best_mean"),
+             "published_mean": theirs, "difference": mean.value - theirs,
              "published_all": part["published_best"].mean(),
              "origin": origins.get((dataset, level, probability), "")}
         )  # fmt: skip

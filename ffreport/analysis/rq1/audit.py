@@ -12,13 +12,12 @@ import pandas as pd
 
 from ffcore.config import FACTORS
 from ffreport.analysis import published
+from ffreport.analysis.estimate import CONTRARY, OPEN, UNPUBLISHED, decided
 from ffreport.analysis.rq1.contrasts import NEVER
+from ffreport.analysis.rq1.verdicts import WITHIN, in_band
 
 ALL = "all four"
 LEAST = {"mnist": 8.92}  # percent: share of the rarest class, 10 where classes are equal
-FOLLOWS, NOT, APART = "follows", "does not follow", "three and four can be told apart"
-HOLDS, FAILS = "holds", "does not hold"
-COMPUTED = "computed; nothing printed to compare with"
 KEYS = ["dataset", *FACTORS]
 
 
@@ -108,7 +107,8 @@ def own_band(table: pd.DataFrame | None = None, seeds: pd.DataFrame | None = Non
     seeds = published.ten_seeds() if seeds is None else seeds
     both = seeds[[*KEYS, "best_mean", "best_std"]].merge(table, on=KEYS, validate="one_to_one")
     both["z"] = (both["published_best"] - both["best_mean"]) / both["best_std"]
-    both["inside"] = both["z"].abs() <= published.BAND
+    values = both[["published_best", "best_mean", "best_std"]].to_numpy()
+    both["inside"] = [in_band(*row) == WITHIN for row in values]
     return both[[*KEYS, "published_best", "best_mean", "best_std", "z", "inside"]]
 
 
@@ -151,7 +151,7 @@ def _norm(table: pd.DataFrame, probability: str) -> dict[str, str]:
     text += f", not on {', '.join(rest)}." if rest else "."
     if probability != "ffa-sigmoid":
         return {"table": "F1", "claim": f"Which norm is best for {rule}.", "follows": text,
-                "verdict": COMPUTED}  # fmt: skip
+                "verdict": UNPUBLISHED}  # fmt: skip
     other = exchanged("l1", probability, table=table)
     if other:
         text += (
@@ -159,7 +159,7 @@ def _norm(table: pd.DataFrame, probability: str) -> dict[str, str]:
             "exchanged."
         )
     return {"table": "F1", "claim": f"The L1 norm is best for {rule}.", "follows": text,
-            "verdict": NOT if other else FOLLOWS}  # fmt: skip
+            "verdict": decided(not other)}  # fmt: skip
 
 
 def _datasets(table: pd.DataFrame) -> dict[str, str]:
@@ -176,7 +176,7 @@ def _datasets(table: pd.DataFrame) -> dict[str, str]:
     )  # fmt: skip
     return {"table": "F2", "claim": "The caption names four data sets; the values are means of "
             "three.", "follows": text,
-            "verdict": APART if apart else FAILS}  # fmt: skip
+            "verdict": OPEN if apart else CONTRARY}  # fmt: skip
 
 
 def _consistent(table: pd.DataFrame) -> dict[str, str]:
@@ -192,7 +192,7 @@ def _consistent(table: pd.DataFrame) -> dict[str, str]:
     )
     return {"table": "F3", "claim": "Its one-seed values lie within three standard deviations of "
             "the mean of the authors' own ten seeds.", "follows": text,
-            "verdict": FAILS if len(outside) else HOLDS}  # fmt: skip
+            "verdict": decided(outside.empty)}  # fmt: skip
 
 
 def _guessing(table: pd.DataFrame) -> dict[str, str]:
@@ -205,7 +205,7 @@ def _guessing(table: pd.DataFrame) -> dict[str, str]:
     text = f"{len(below)} of {len(table)} values are lower" + (f": {listed}." if listed else ".")
     return {"table": "F3", "claim": "At its best epoch no network is worse than the worst constant "
             "answer (the share of the rarest class).", "follows": text,
-            "verdict": FAILS if len(below) else HOLDS}  # fmt: skip
+            "verdict": decided(below.empty)}  # fmt: skip
 
 
 def _robust(table: pd.DataFrame) -> dict[str, str]:
@@ -222,7 +222,7 @@ def _robust(table: pd.DataFrame) -> dict[str, str]:
     holds = all(never[p] < never[ffa] and spread[p] < spread[ffa] for p in polar)
     return {"table": "F3", "claim": "Polar-FFA depends less on activation, goodness and "
             "probability than FFA.", "follows": f"{'; '.join(parts)}.",
-            "verdict": HOLDS if holds else FAILS}  # fmt: skip
+            "verdict": decided(holds)}  # fmt: skip
 
 
 def _logged() -> dict[str, str]:
@@ -230,7 +230,7 @@ def _logged() -> dict[str, str]:
     same = int((found["published_best"] - found["printed"]).abs().lt(0.005).sum())
     return {"table": "F3", "claim": "Each value is the largest of that run's learning curve in the "
             "authors' logs.", "follows": f"{same} of {len(found)} are.",
-            "verdict": HOLDS if same == len(found) else FAILS}  # fmt: skip
+            "verdict": decided(same == len(found))}  # fmt: skip
 
 
 def _short_runs() -> list[dict[str, str]]:
@@ -248,7 +248,7 @@ def _short_runs() -> list[dict[str, str]]:
             rows.append({"table": "seeds", "claim": f"Every seed of {key[0]} {'-'.join(key[1:])} "
                          f"was trained for {length.max()} epochs.",
                          "follows": f"One stopped after {epochs}. {text}",
-                         "verdict": FAILS})  # fmt: skip
+                         "verdict": CONTRARY})  # fmt: skip
     return rows
 
 
@@ -270,7 +270,7 @@ def _misfiled() -> list[dict[str, str]]:
                      f"{len(parts[1])}. Run {slip['run']} has {value:.2f} % at its best, "
                      f"{abs(z[0]):.1f} standard deviations from the others beside it and "
                      f"{abs(z[1]):.1f} from the mean of {slip['of']}. It is left out here.",
-                     "verdict": FAILS})  # fmt: skip
+                     "verdict": CONTRARY})  # fmt: skip
     return rows
 
 

@@ -16,24 +16,28 @@ import pandas as pd
 from scipy import stats
 
 from ffcore.config import FACTORS, levels
-from ffreport.analysis.published import NOT_RUN
+from ffreport.analysis.estimate import (
+    ANSWERS,
+    NOT_RUN,
+    ROUNDING,
+    UNPUBLISHED,
+    Estimate,
+    beyond_zero,
+    judge,
+)
 from ffreport.analysis.stats import (
-    bootstrap_interval,
     cohens_d,
     holm,
     kendall,
     rank_biserial,
     signed_rank,
     spearman,
-    t_interval,
 )
 from ffreport.runs.results import MIXED
 
 OTHERS = [f for f in FACTORS if f != "probability"]
 PAIRS = list(combinations(FACTORS["probability"], 2))  # that are published
 CONFIGURATION = ["dataset", *FACTORS]
-YES, NO, UNDECIDED = "yes", "no", "interval includes zero"
-NOTHING, TOO_FEW = "nothing published", "too few for an interval"
 NEAR = (1.0, 3.0)  # percentage points
 NEVER = 20.0  # percent: a network whose best accuracy is lower has not learned
 
@@ -97,8 +101,8 @@ def paired(
         ``origin`` of the networks; ``wins`` (percent of pairs in which the second is larger);
         ``rank_biserial`` and ``d_z`` with their intervals; ``p`` (Wilcoxon's signed-rank test)
         and ``p_holm``, adjusted over the whole table; ``published_difference`` over the same
-        pairs, ``published_all`` over all that are planned; ``same_direction``: YES, NO, UNDECIDED,
-        or why there is none.
+        pairs, ``published_all`` over all that are planned; ``same_direction``: YES, NO, OPEN, or
+        why there is none.
     """
     rows: list[dict[str, Any]] = []
     for dataset, part in frame.groupby("dataset", sort=False):
@@ -147,15 +151,14 @@ def over_seeds(
                 continue
             spread = gaps.std(ddof=1)
             steady = spread <= 1e-12 * np.abs(gaps).max()
-            low, high = t_interval(gaps)
+            mean = Estimate.mean(gaps)
             theirs = part["published_gap"].mean()
             rows.append(
                 {**dict(zip(["dataset", *OTHERS], unit, strict=True)), "first": first,
-                 "second": second, "seeds": len(gaps), "difference": gaps.mean(), "std": spread,
-                 "low": low, "high": high,
+                 "second": second, "seeds": len(gaps), **mean.columns("difference"), "std": spread,
                  "p": float("nan") if steady else stats.ttest_1samp(gaps, 0).pvalue,
                  "published_difference": theirs,
-                 "same_direction": direction(gaps.mean(), low, high, theirs)}
+                 "same_direction": direction(mean, theirs)}
             )  # fmt: skip
     columns = ["dataset", *OTHERS, "first", "second", "seeds", "difference", "std", "low", "high",
                "p", "published_difference", "same_direction"]  # fmt: skip
@@ -164,17 +167,12 @@ def over_seeds(
     return table
 
 
-def direction(difference: float, low: float, high: float, theirs: float) -> str:
-    """Whether a difference points where the published one points."""
-    if np.isnan(difference):
-        return NOT_RUN
-    if np.isnan(theirs):
-        return NOTHING
-    if np.isnan(low):
-        return TOO_FEW
-    if low <= 0 <= high:
-        return UNDECIDED
-    return YES if np.sign(difference) == np.sign(theirs) else NO
+def direction(difference: Estimate, theirs: float) -> str:
+    """Whether a difference points where the published one points: YES, NO, OPEN, or why there is no
+    answer."""
+    if np.isnan(theirs) and not np.isnan(difference.value):
+        return UNPUBLISHED
+    return judge(difference, beyond_zero(theirs)).word(ANSWERS)
 
 
 def origin(values: pd.Series | np.ndarray) -> str:
@@ -243,10 +241,12 @@ def agreement(frame: pd.DataFrame) -> pd.DataFrame:
                                "planned": len(units),
                                "epochs_run": part["epochs_run"].max()}  # fmt: skip
         for name, values, statistic in (("spearman", both, spearman), ("kendall", index, tau)):
-            row[name] = float(statistic(values[None])[0])
-            row[f"{name}_low"], row[f"{name}_high"] = bootstrap_interval(values, statistic)
+            row |= Estimate.bootstrap(values, statistic).columns(name, f"{name}_")
         row["mean_difference"] = gaps.mean()
-        row |= {f"within_{near:g}": 100 * float((abs(gaps) <= near).mean()) for near in NEAR}
+        row |= {
+            f"within_{near:g}": 100 * float((abs(gaps) <= near * (1 + ROUNDING)).mean())
+            for near in NEAR
+        }
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -259,37 +259,33 @@ def _row(found: pd.DataFrame | None) -> dict[str, Any]:
     units = found.groupby(OTHERS, sort=False)[["gap", "published_gap", "epochs_run"]].mean()
     ours, used = (f.dropna(subset=["gap"]) for f in (units, found))
     gaps = ours["gap"].to_numpy(float)
-    low, high = bootstrap_interval(gaps)
+    mean, theirs = Estimate.bootstrap(gaps), ours["published_gap"].mean()
     effects: dict[str, float] = {}
     for name, statistic in (("rank_biserial", rank_biserial), ("d_z", cohens_d)):
-        effects[name] = float(statistic(gaps[None])[0]) if len(gaps) else float("nan")
-        effects[f"{name}_low"], effects[f"{name}_high"] = bootstrap_interval(gaps, statistic)
-    mean, theirs = ours["gap"].mean(), ours["published_gap"].mean()
+        effects |= Estimate.bootstrap(gaps, statistic).columns(name, f"{name}_")
     return {
         "pairs": len(gaps), "planned": len(units), "epochs_run": ours["epochs_run"].max(),
-        "difference": mean, "low": low, "high": high, "median": ours["gap"].median(),
+        **mean.columns("difference"), "median": ours["gap"].median(),
         "origin": origin(used[["origin_first", "origin_second"]].to_numpy().ravel()),
         "wins": 100 * (gaps > 0).mean() if len(gaps) else float("nan"), **effects,
         "p": signed_rank(gaps), "published_difference": theirs,
         "published_all": units["published_gap"].mean(),
-        "same_direction": direction(mean, low, high, theirs),
+        "same_direction": direction(mean, theirs),
     }  # fmt: skip
 
 
 def _flattered(networks: pd.DataFrame) -> dict[str, Any]:
     columns = ["best", "last", "selected", "gap", "selected_gap", "published_gap"]
     units = networks.groupby(CONFIGURATION, sort=False)[columns].mean()
-    chosen = units["selected_gap"].dropna()
-    (low, high), (from_, to) = (
-        bootstrap_interval(v.to_numpy(float)) for v in (units["gap"], chosen)
-    )
+    gap, chosen = (Estimate.bootstrap(units[c].dropna().to_numpy(float))
+                   for c in ("gap", "selected_gap"))  # fmt: skip
     return {
         "configurations": len(units), "networks": len(networks),
         "epochs_run": networks["epochs_run"].max(),
         **{c: units[c].mean() for c in ("best", "last", "selected")},
-        "gap": units["gap"].mean(), "low": low, "high": high, "largest": networks["gap"].max(),
+        **gap.columns("gap"), "largest": networks["gap"].max(),
         "largest_in": networks.loc[networks["gap"].idxmax(), "configuration"],
-        "selected_gap": chosen.mean(), "selected_low": from_, "selected_high": to,
+        **chosen.columns("selected_gap", "selected_"),
         "selected_largest": networks["selected_gap"].max(),
         "published_gap": units["published_gap"].mean(),
     }  # fmt: skip

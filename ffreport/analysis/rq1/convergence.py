@@ -19,7 +19,7 @@ EVERY, LEARNED = "all networks", f"best ≥ {NEVER:g} %"
 
 
 def networks(frame: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
-    """Convergence of each network, from histories of equal length within a data set.
+    """Convergence of each network, from histories of equal length within a data set and seed.
 
     Args:
         frame: of ``accuracy.accuracy``, levelled, so that ``epochs_run`` says where to cut.
@@ -39,13 +39,14 @@ def networks(frame: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
         [frame.reset_index(drop=True), pd.DataFrame(rows, columns=list(MEASURES))], axis=1
     )
     measured["learned"] = measured["best"] >= NEVER
+    ran, every = (measured.groupby(keys)["epochs_run"].transform("max")
+                  for keys in (["dataset", "seed"], "dataset"))  # fmt: skip
+    after = ran.fillna(every).fillna(50).astype(int)
     parts = []
-    for dataset, part in measured.groupby("dataset", sort=False):
-        epochs = part["epochs_run"].max()
-        name = published.counterpart(str(dataset))
-        theirs = curves.convergence(name, 50 if np.isnan(epochs) else int(epochs))
-        parts.append(published.beside_published(part, theirs))
-    return pd.concat(parts, ignore_index=True)
+    for (dataset, epochs), part in measured.groupby(["dataset", after], sort=False):
+        theirs = curves.convergence(published.counterpart(str(dataset)), int(epochs))
+        parts.append(published.beside_published(part, theirs).set_axis(part.index))
+    return pd.concat(parts).sort_index()
 
 
 def levelled(frame: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:

@@ -12,20 +12,52 @@ from scipy import stats
 
 from ffcore.config import FACTORS
 from ffreport.analysis import published
-from ffreport.analysis.rq1.accuracy import NOT_RUN
+from ffreport.analysis.estimate import (
+    BAND,
+    CLAIMED,
+    CONTRARY,
+    NOT_COMPARABLE,
+    NOT_RUN,
+    ONE_SEED,
+    UNPUBLISHED,
+    Estimate,
+    judge,
+)
 from ffreport.analysis.rq1.contrasts import in_part
-from ffreport.analysis.stats import t_interval
 from ffreport.runs.results import OWN, SHIPPED
 from ffreport.study.study import Study
 
 KEYS = ["dataset", *FACTORS]
 SEEDS = 10  # behind each published mean and standard deviation
 COLUMNS = ["trained_on", "seed", "origin", "precision", "epochs_run", "epochs", "best", "last"]
-JUDGED = (published.WITHIN, published.OUTSIDE)
+WITHIN, OUTSIDE = "within the published band", "outside the published band"
+JUDGED = (WITHIN, OUTSIDE)
 WIDE = 10.0  # percentage points: a band whose half is wider says little
 OVERLAP, APART, ONE = "overlap", "apart", "one seed of ours"
-ORDER = (published.WITHIN, published.OUTSIDE, published.ONE_SEED, published.NOT_COMPARABLE,
-         published.NOT_RUN)  # fmt: skip
+ORDER = (*JUDGED, ONE_SEED, NOT_COMPARABLE, NOT_RUN)
+
+
+def in_band(ours: float, mean: float, std: float, comparable: bool = True) -> str:
+    """Whether an accuracy lies in the band of the published seeds.
+
+    Args:
+        ours: in the unit of ``mean``; NaN where it was not run.
+        mean: published, of ``std`` over seeds; NaN where nothing was published.
+        std: sample standard deviation over seeds; NaN where one seed was published.
+        comparable: whether ours was trained under the published conditions.
+
+    Returns:
+        WITHIN or OUTSIDE (of BAND standard deviations), or why it is neither: NOT_RUN, UNPUBLISHED,
+        NOT_COMPARABLE or ONE_SEED.
+    """
+    lacking = UNPUBLISHED if np.isnan(mean) else "" if comparable else NOT_COMPARABLE
+    if not lacking and np.isnan(std):
+        lacking = ONE_SEED
+    if np.isnan(ours):
+        lacking = NOT_RUN
+    band = mean - BAND * std, mean + BAND * std
+    said = judge(Estimate.exact(ours), band, closed=True, lacking=lacking)
+    return said.word({CLAIMED: WITHIN, CONTRARY: OUTSIDE})
 
 
 def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -85,7 +117,7 @@ def ten_seeds(frame: pd.DataFrame) -> pd.DataFrame:
         over = _over_seeds(found)
         row |= _band(row, over["epochs_run"]).rename(named)
         band = row["published_last"], row["published_last_std"]
-        said = _verdict(over["last_mean"], found, *band)
+        said = in_band(over["last_mean"], *band, _comparable(found))
         for kind in ("last", "best"):
             z = (over[f"{kind}_mean"] - row[f"published_{kind}"]) / row[f"published_{kind}_std"]
             over[f"{kind}_z"] = z if said in JUDGED else np.nan
@@ -110,17 +142,17 @@ def summary(table: pd.DataFrame) -> str:
     """A frame of ``ten_seeds`` in sentences, as Markdown: how many are within the band, which are
     not and by how much, whether the means overlap, what is lacking."""
     judged = table[table["verdict"].isin(JUDGED)]
-    band = f"±{published.BAND:g} published standard deviations"
+    band = f"±{BAND:g} published standard deviations"
     lines = []
     for dataset, part in judged.groupby("dataset", sort=False):
-        hits = int((part["verdict"] == published.WITHIN).sum())
+        hits = int((part["verdict"] == WITHIN).sum())
         over = part["seeds"].max()
         lines.append(
             f"**{dataset}**: {hits} of {len(part)} configurations have their last accuracy within "
             f"{band} of the published mean ({100 * hits / len(part):.0f} %); ours has {over} "
             f"seed{'s' if over > 1 else ''}."
         )
-        misses = part[part["verdict"] == published.OUTSIDE]
+        misses = part[part["verdict"] == OUTSIDE]
         if len(misses):
             names = [
                 f"{configuration(row)} ({row['last_mean']:.2f} against {row['published_last']:.2f}"
@@ -130,14 +162,14 @@ def summary(table: pd.DataFrame) -> str:
             lines.append(f"Outside on {dataset}: {'; '.join(names)}.")
         if len(misses) and over == 1:
             # The band is of a standard deviation that ten seeds estimate: Student's t, 9 degrees.
-            chance = 2 * stats.t.sf(published.BAND / np.sqrt(1 + 1 / SEEDS), SEEDS - 1)
+            chance = 2 * stats.t.sf(BAND / np.sqrt(1 + 1 / SEEDS), SEEDS - 1)
             lines.append(
                 f"Of single seeds from the published distributions {100 * chance:.1f} % would lie "
                 f"outside on average, {len(part) * chance:.1f} of {len(part)}; {len(misses)} or "
                 f"more would with probability "
                 f"{stats.binom.sf(len(misses) - 1, len(part), chance):.2g}."
             )
-        wide = part[published.BAND * part["published_last_std"] > WIDE]
+        wide = part[BAND * part["published_last_std"] > WIDE]
         if len(wide):
             lines.append(
                 f"The band of {len(wide)} of them is wider than ±{WIDE:g} points and says little: "
@@ -247,18 +279,18 @@ def _value(row: dict[str, Any], found: pd.DataFrame | None) -> dict[str, Any]:
     ours: dict[str, Any] = {**dict.fromkeys(COLUMNS, np.nan), "origin": NOT_RUN}
     if len(result):
         ours = {c: result.iloc[0][c] for c in COLUMNS}
-    low, high = t_interval(result["best"])
+    best = Estimate.mean(result["best"])
     compared = row["published"]
     if len(result) and not np.isnan(result["published_best"].iloc[0]):
         compared = result["published_best"].iloc[0]
     whole = len(result) and bool(result["stopped"].iloc[0])  # it would not have run longer
     band = _band(row, np.nan if whole else ours["epochs_run"])
-    banded = (compared, None) if band.empty else (band["best_mean"], band["best_std"])
+    mean, std = (compared, np.nan) if band.empty else (band["best_mean"], band["best_std"])
     return {
         **row, **ours, "compared": compared, "difference": ours["best"] - compared,
-        "seeds": len(result), "best_mean": result["best"].mean(), "low": low, "high": high,
+        "seeds": len(result), **best.columns("best_mean"),
         "band_mean": band.get("best_mean", np.nan), "band_std": band.get("best_std", np.nan),
-        "verdict": _verdict(ours["best"], found, *banded),
+        "verdict": in_band(ours["best"], mean, std, _comparable(found)),
     }  # fmt: skip
 
 
@@ -289,19 +321,14 @@ def _over_seeds(found: pd.DataFrame | None) -> dict[str, Any]:
     }
     for kind in ("last", "best"):
         values = result[kind].to_numpy(float)
-        over[f"{kind}_mean"] = values.mean() if len(values) else np.nan
+        over |= Estimate.mean(values).columns(f"{kind}_mean", f"{kind}_")
         over[f"{kind}_std"] = values.std(ddof=1) if len(values) > 1 else np.nan
-        over[f"{kind}_low"], over[f"{kind}_high"] = t_interval(values)
     return over
 
 
-def _verdict(value: float, found: pd.DataFrame | None, mean: float, std: float | None) -> str:
-    result = _result(found)
-    if result.empty:
-        return published.NOT_RUN
-    if result["verdict"].iloc[0] == published.NOT_COMPARABLE:
-        return published.NOT_COMPARABLE
-    return published.verdict(value, mean, std)
+def _comparable(found: pd.DataFrame | None) -> bool:
+    """Whether our networks beside a published value trained under the published conditions."""
+    return NOT_COMPARABLE not in set(_result(found)["verdict"].head(1))
 
 
 def _means(over: dict[str, Any], mean: float, std: float, seeds: int) -> str | float:

@@ -9,17 +9,10 @@ import numpy as np
 import pandas as pd
 
 from ffcore.config import FACTORS, levels
-from ffreport.analysis.published import NOT_RUN
-from ffreport.analysis.rq1.contrasts import (
-    CONFIGURATION,
-    NEVER,
-    NO,
-    NOTHING,
-    OTHERS,
-    TOO_FEW,
-    UNDECIDED,
-    YES,
-)
+from ffreport.analysis.estimate import NO, NOT_RUN, TOO_FEW, YES
+from ffreport.analysis.estimate import OPEN as UNDECIDED
+from ffreport.analysis.estimate import UNPUBLISHED as NOTHING
+from ffreport.analysis.rq1.contrasts import CONFIGURATION, NEVER, OTHERS
 
 RULES = {"ffa-sigmoid": "FFA", "sigmoid": "sigmoid Polar-FFA", "symmetric": "symmetric Polar-FFA"}
 LEVELS = {"l2sq": "‖h‖₂²", "l2": "‖h‖₂", "l1": "‖h‖₁", "relu": "ReLU"}

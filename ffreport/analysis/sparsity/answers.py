@@ -1,34 +1,12 @@
-"""One page on the sparsity theorems: claims with verdicts, limits, and the open questions."""
+"""What measurement can say to the questions that the sparsity theory leaves open."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import pandas as pd
 
-from ffreport.analysis import published
 from ffreport.analysis.sparsity import conditions, geometry, theorems
 from ffreport.analysis.sparsity import words as sparsity_words
-from ffreport.data.sources import lookup
 from ffreport.study.study import Study
-
-UNDECIDED = "undecided: the interval holds the published share"
-NOT_RUN = "not run"
-
-
-def claims(study: Study) -> pd.DataFrame:
-    """Each claim of the theory paper beside what was measured, first those under the conditions of
-    the claim.
-
-    Returns:
-        ``claim``, ``published``, ``verdict``, ``measured`` (in words, with intervals), ``under``
-        (conditions).
-    """
-    parts = (_first, _first_training, _second, _limit, _by_rate, _agreement, _rise)
-    columns = ["claim", "published", "verdict", "measured", "under"]
-    found = pd.DataFrame([row for part in parts for row in part(study)], columns=columns)
-    return pd.concat([comparable(found), found[_elsewhere(found)]], ignore_index=True)
 
 
 def geometric(study: Study) -> str:
@@ -60,7 +38,8 @@ def when(study: Study) -> str:
     first = table[table["layer"] == 1].dropna(subset=["positive_training"]).drop_duplicates("key")
     sides = first[["positive_training", "negative_training"]]
     both = first[(sides > conditions.HALF).all(axis=1)]
-    plain = both[both["study"].str.contains(theorems.LOSSES["difference"], regex=False)]
+    of = {run.experiment.key: theorems.experiment(run).loss for run in study.sparsity_runs}
+    plain = both[both["key"].map(of) == "difference"]
     listed = [
         f"{r['setting']} {r['value']} (positives {r['positive_training']:.0f} %, negatives "
         f"{r['negative_training']:.0f} %, test accuracy {r['accuracy']:.0f} %)"
@@ -101,156 +80,5 @@ def reach(study: Study) -> str:
     )
 
 
-def _first(study: Study) -> list[dict[str, Any]]:
-    table, rows = theorems.theorem1(study), []
-    claim = published.figures()["claims"]["theorem1_share"]["value"]
-    pixels = table["setup"].str.split(" ").str[0]
-    for (dataset, scale), part in table.groupby(["dataset", pixels], sort=False):
-        worst = part.loc[part["finite_width"].idxmin()]
-        widths = ", ".join(f"{w:,}" for w in sorted(part["width"].unique()))
-        rows.append(
-            {"claim": "Theorem 1 at initialisation", "published": f"> {claim:g} %",
-             "measured": f"{_percent(worst['finite_width'])} [{worst['low']:.3f}, "
-                         f"{worst['high']:.3f}] in the worst of {len(part)} layers; infinite width "
-                         f"{_percent(part['infinite_width'].min())}",
-             "under": f"{dataset}, {scale} pixels, widths {widths}",
-             "verdict": _worst(part["verdict"])}
-        )  # fmt: skip
-    return rows
-
-
-def _first_training(study: Study) -> list[dict[str, Any]]:
-    """Theorem 1 in training, of which nothing is claimed."""
-    return [
-        {"claim": "Theorem 1 in training", "published": "–",
-         "measured": f"{r['training']:.1f} %, in the worst epoch {r['least']:.1f} %",
-         "under": r["study"], "verdict": "not claimed"}
-        for r in theorems.theorem1_training(study).to_dict("records")
-    ]  # fmt: skip
-
-
-def _limit(study: Study) -> list[dict[str, Any]]:
-    """Theorem 2 before training in the limit of infinite width, where chance draws no layer."""
-    table, rows = theorems.theorem2(study), []
-    comparable = {theorems.label(r): theorems.as_claimed(r) for r in theorems.runs(study)}
-    for row in table.dropna(subset=["infinite_width"]).to_dict("records"):
-        holds = row["infinite_width"] > row["published"]
-        rows.append(
-            {"claim": f"Theorem 2, {row['side']}s before training, infinite width",
-             "published": f"> {row['published']:g} %",
-             "measured": f"{row['infinite_width']:.1f} %", "under": row["study"],
-             "verdict": theorems.verdict(holds, comparable[row["study"]])}
-        )  # fmt: skip
-    return rows
-
-
-def _second(study: Study) -> list[dict[str, Any]]:
-    rows, table = [], sparsity_words.seeds(study)
-    claim = published.figures()["claims"]["theorem2_share"]["value"]
-    by_name = {theorems.label(r): r for r in theorems.runs(study)}
-    for row in table.to_dict("records"):
-        if row["when"] == "last" or row["study"] not in by_name:
-            continue
-        comparable = theorems.as_claimed(by_name[row["study"]])
-        low, high = row["low"], row["high"]
-        holds, fails = low > claim, high < claim
-        verdict = theorems.verdict(holds, comparable) if holds or fails else UNDECIDED
-        when_ = "before training" if row["when"] == "initial" else "in training"
-        rows.append(
-            {"claim": f"Theorem 2, {row['side']}s {when_}", "published": f"> {claim:g} %",
-             "measured": f"{row['satisfied']:.1f} % [{low:.1f}, {high:.1f}] over {row['seeds']} "
-                         "seeds",
-             "under": row["study"], "verdict": verdict}
-        )  # fmt: skip
-    return rows
-
-
-def _by_rate(study: Study) -> list[dict[str, Any]]:
-    """Theorem 2 at each learning rate that the profile tries: the claim names none."""
-    frame, rows = conditions.sweep(study, "rate"), []
-    if frame.empty:
-        return []
-    frame = frame[(frame["layer"] == 1) & (frame["when"] == "training")]
-    claim = published.figures()["claims"]["theorem2_share"]["value"]
-    bases = {theorems.label(r): r for r in study.sparsity_runs}
-    for (name, rate), part in frame.groupby(["study", "value"], sort=False):
-        of = part.set_index("side")["satisfied"]
-        accuracy = part["accuracy"].iloc[0]
-        learned = accuracy > 1.5 * 100 / lookup(bases[str(name)].experiment.dataset).classes
-        verdict = theorems.verdict(bool((of > claim).all()), theorems.as_claimed(bases[str(name)]))
-        rows.append(
-            {"claim": f"Theorem 2 in training at learning rate {rate:g}/n",
-             "published": f"> {claim:g} %",
-             "measured": f"positives {of['positive']:.1f} %, negatives {of['negative']:.1f} %, "
-                         f"1 seed; test accuracy {accuracy:.1f} %",
-             "under": name, "verdict": verdict if learned else f"{verdict}; nothing is learned"}
-        )  # fmt: skip
-    return rows
-
-
-def _agreement(study: Study) -> list[dict[str, Any]]:
-    """Prediction and outcome: of plain steps of many sizes from the layer of a study, and of the
-    steps that it took."""
-    table, rows = theorems.small_step(theorems.curves(study)), []
-    table = table[(table["theorem"] == 2) & (table["layer"] == 1)]
-    taken = theorems.theorem2(study).query("when == 'training'").groupby("study")["agreement"].min()
-    comparable = {theorems.label(r): theorems.as_claimed(r) for r in theorems.runs(study)}
-    for name, part in table.groupby("study", sort=False):
-        found = part["rate"].notna().all()
-        measured = (
-            f"≥ {theorems.SMALL:g} % of data at plain steps up to {part['rate'].min():.3g}/n"
-            if found else f"at most {part['best'].min():.1f} % at any plain step"
-        )  # fmt: skip
-        if name in taken:
-            measured += f"; {taken[name]:.1f} % at the steps taken"
-        rows.append(
-            {"claim": "Sparsity changes as predicted", "published": "as predicted",
-             "measured": measured, "under": name,
-             "verdict": theorems.verdict(bool(found), comparable[str(name)])}
-        )  # fmt: skip
-    return rows
-
-
-def _rise(study: Study) -> list[dict[str, Any]]:
-    epochs, rows = theorems.epochs(study), []
-    part = epochs[(epochs["quantity"] == "sparsity") & (epochs["theorem"] == 2)
-                  & (epochs["layer"] == 1)]  # fmt: skip
-    accuracy = {theorems.label(r): r.summary["accuracy"] for r in theorems.runs(study)}
-    comparable = {theorems.label(r): r.experiment.dataset == "mnist" for r in theorems.runs(study)}
-    for name, found in part.groupby("study", sort=False):
-        mean = found.groupby("epoch")["value"].mean()
-        rose = bool(mean.iloc[-1] > mean.iloc[0])
-        rows.append(
-            {"claim": "Sparsity rises over training", "published": "rises",
-             "measured": f"{mean.iloc[0]:.3f} before training, {mean.iloc[-1]:.3f} over the last "
-                         f"epoch; test accuracy {100 * accuracy[str(name)]:.1f} %",
-             "under": name, "verdict": theorems.verdict(rose, comparable[str(name)])}
-        )  # fmt: skip
-    return rows
-
-
-def _worst(verdicts: pd.Series) -> str:
-    failing = verdicts[verdicts.str.startswith(theorems.FAILS)]
-    return str(failing.iloc[0] if len(failing) else verdicts.iloc[0])
-
-
 def _percent(value: float) -> str:
     return f"{np.floor(value * 1000) / 1000:.3f} %"
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A frame of ``claims`` as a table in Markdown."""
-    lines = ["| claim | published | verdict | measured | under |", "|---|---|---|---|---|"]
-    for row in table.to_dict("records"):
-        lines.append(f"| {' | '.join(str(v) for v in row.values())} |")
-    return "\n".join(lines)
-
-
-def comparable(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``claims`` under the conditions of the published claim."""
-    return table[~_elsewhere(table)].reset_index(drop=True)
-
-
-def _elsewhere(table: pd.DataFrame) -> pd.Series:
-    """Which rows are under other conditions than the claim, or of nothing that is claimed."""
-    return table["verdict"].str.contains("not comparable") | (table["published"] == "–")

@@ -24,8 +24,8 @@ from ffreport.study.study import Study
 WIDTHS = tuple(2**k for k in range(6, 14))  # 64 to 8,192
 REPEATS = 6  # layers drawn a width
 IMAGES = 256  # training images whose margins are compared with the limit
-QUANTITIES = ("satisfied", "rose", "agreement", "switched", "undefined", "sparsity",
-              "pair_cosine", "batch_cosine")  # fmt: skip
+SHARES = ("satisfied", "rose", "agreement", "switched", "undefined", "satisfied_infinite")
+QUANTITIES = (*SHARES, "sparsity", "pair_cosine", "batch_cosine")
 EDGES = (0, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1)  # of bins of |lowering|
 HALF = 50.0  # percent of data: the published claim on training
 LIMITS = {"margin": "margin Σⱼ Aᵢⱼ", "norm": "‖h‖₂²/n", "size": "‖h‖₁/n", "overlap": "mᵢ·hⱼ/n",
@@ -38,8 +38,9 @@ def sweep(study: Study, setting: str) -> pd.DataFrame:
     Returns:
         One row a ``study`` (its base, in words), ``value`` of the setting, ``layer``, ``side`` and
         ``when`` (``initial``: before training; ``training``: mean over its epochs; ``last``): by
-        Theorem 2, in percent, ``satisfied``, ``rose``, ``agreement``, ``switched``, ``undefined``;
-        ``sparsity``, ``pair_cosine`` and ``batch_cosine``; ``accuracy`` of the layer on the test
+        Theorem 2, in percent, ``satisfied``, ``rose``, ``agreement``, ``switched``, ``undefined``,
+        and before training ``satisfied_infinite``, in the limit of infinite width; ``sparsity``,
+        ``pair_cosine`` and ``batch_cosine``; ``accuracy`` of the layer on the test
         images after the last epoch, and ``all_or_none`` (training steps of layer 1 in which nearly
         all or nearly none of the data became sparser), in percent; ``key`` of the run. Empty where
         the profile varies no such setting, or nothing is stored.
@@ -63,7 +64,7 @@ def of_run(run: Result) -> list[dict[str, Any]]:
     """The rows of ``sweep`` of one run, without ``study`` and ``value``."""
     frame, e = run.table("epochs"), experiment(run)
     frame = frame[(frame["theorem"] == 2) & frame["quantity"].isin(QUANTITIES)]
-    percent = frame["quantity"].isin(QUANTITIES[:5])
+    percent = frame["quantity"].isin(SHARES)
     frame = frame.assign(value=frame["value"] * np.where(percent, 100, 1))
     age, rows = frame["epoch"], []
     steps = balance(run).query("when == 'training'")

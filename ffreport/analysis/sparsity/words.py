@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ffreport.analysis.estimate import Estimate
 from ffreport.analysis.look import interval
 from ffreport.analysis.sparsity import conditions, theorems
 from ffreport.runs.results import SHIPPED
@@ -121,7 +122,8 @@ def orders(table: pd.DataFrame) -> str:
     """A frame of ``conditions.orders`` in a sentence."""
     parts = [f"{r['quantity']} {r['order']:.2f} [{r['low']:.2f}, {r['high']:.2f}]"
              for r in table.to_dict("records")]  # fmt: skip
-    within = int(((table["low"] <= -0.5) & (table["high"] >= -0.5)).sum())
+    ends = zip(table["order"], table["low"], table["high"], strict=True)
+    within = sum(Estimate(*one).holds(-0.5) for one in ends)
     return (
         f"Fitted powers of n with 95 % intervals: {'; '.join(parts)}. {within} of {len(table)} "
         "intervals hold −½."

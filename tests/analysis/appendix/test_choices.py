@@ -4,15 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ffreport.analysis import published
 from ffreport.analysis.appendix import choices, figures_settings
-from ffreport.analysis.rq1 import parts
+from ffreport.analysis.estimate import IN_PART, NOT_COMPARABLE
+from ffreport.analysis.rq1 import parts, verdicts
 from ffreport.study.study import Study, read_profile
 
 BASE = dict(dataset="mnist", configuration="l2-sum-none-relu-sigmoid", norm="l2", aggregation="sum",
             inhibition="none", activation="relu", probability="sigmoid", label_embedding="appended",
             negatives="wrong", theta=2.0, epochs=50, epochs_run=50, origin="own", stopped=False,
-            band_last_std=0.1, verdict=published.WITHIN)  # fmt: skip
+            band_last_std=0.1, verdict=verdicts.WITHIN)  # fmt: skip
 
 
 def row(last, best=None, seed=0, **changes):
@@ -60,7 +60,7 @@ def test_a_published_spread_is_the_yardstick_where_the_base_was_trained_as_publi
     assert "of 2 comparisons of single seeds 0.1 would pass" in choices.findings(found)
 
 
-@pytest.mark.parametrize("verdict", [published.NOT_COMPARABLE, published.IN_PART])
+@pytest.mark.parametrize("verdict", [NOT_COMPARABLE, IN_PART])
 def test_elsewhere_a_point_is_and_the_published_spread_is_not_applied(verdict):
     rows = [row(90.0), row(89.2, theta=4.0), row(70.0, negatives="any")]
     found = effects(*({**r, "verdict": verdict} for r in rows)).set_index("setting")
@@ -71,8 +71,8 @@ def test_elsewhere_a_point_is_and_the_published_spread_is_not_applied(verdict):
 
 def test_a_change_that_a_thousand_images_cannot_show_is_unclear():
     """1.5 points of 90 % have a standard error of 1.4 on mnist-5k, of 0.4 on mnist."""
-    rows = [{**row(90.0), "verdict": published.NOT_COMPARABLE},
-            {**row(88.5, theta=4.0), "verdict": published.NOT_COMPARABLE}]  # fmt: skip
+    rows = [{**row(90.0), "verdict": NOT_COMPARABLE},
+            {**row(88.5, theta=4.0), "verdict": NOT_COMPARABLE}]  # fmt: skip
     small = effects(*({**r, "dataset": "mnist-5k"} for r in rows)).iloc[0]
     assert small["matters"] == choices.UNCLEAR and small["interval"] == "test images"
     error = np.sqrt((0.9 * 0.1 + 0.885 * 0.115) / 1000)
@@ -135,7 +135,7 @@ def test_every_planned_choice_differs_from_its_base_in_one_setting(name):
     planned = profile.networks("choices")
     frame = pd.DataFrame(
         [{**e.model_dump(), "widths": str(e.widths), "configuration": e.configuration, "last": 90.0,
-          "best": 90.0, "epochs_run": e.epochs, "origin": "own", "verdict": published.WITHIN,
+          "best": 90.0, "epochs_run": e.epochs, "origin": "own", "verdict": verdicts.WITHIN,
           "band_last_std": np.nan} for e in planned]
     )  # fmt: skip
     found = choices.effects(frame, choices.varied(profile))

@@ -14,6 +14,7 @@ from ffcore.errors import ConfigError
 from ffreport.analysis.claims import figure as plots_claims
 from ffreport.analysis.claims import ledger, networks, theory
 from ffreport.analysis.claims.material import Material, Measured
+from ffreport.analysis.estimate import Estimate
 from ffreport.publish.notebooks import catalogue
 from ffreport.study.study import Study
 from tests.support.frames import frame, network, whole_grid
@@ -23,8 +24,12 @@ LEDGER = {claim.name: claim for claim in ledger.ledger()}
 ABOVE = LEDGER["accuracy_sigmoid"]
 
 
-def found(value=2.0, low=1.0, high=3.0, seeds=10, apart=""):
-    return Measured("mnist", value, low, high, seeds, "seeds", "", apart)
+def found(value=2.0, low=1.0, high=3.0, seeds=10, **lacks):
+    return Measured("mnist", Estimate(value, low, high), seeds, **lacks)
+
+
+def verdict_on(claim, measured):
+    return ledger.word(ledger.judge(claim, measured))
 
 
 def content(**changes):
@@ -49,13 +54,13 @@ def test_every_claim_links_to_a_figure_or_table_that_a_report_has():
         for kind, names in (("figure", info.figures), ("table", info.tables))
         for name in names
     }
-    assert {claim.evidence for claim in LEDGER.values()} <= there
+    assert {claim.evidence for claim in ledger.every()} <= there
     assert ABOVE.link == "rq1_accuracy.html#figure-rq1_differences"
 
 
 def test_every_test_is_used_and_every_claim_has_one():
     tests = {**networks.TESTS, **theory.TESTS}
-    assert {claim.test for claim in LEDGER.values()} == set(tests)
+    assert {claim.test for claim in ledger.every()} == set(tests)
 
 
 @pytest.mark.parametrize(
@@ -83,32 +88,33 @@ def test_a_wrong_entry_is_refused_by_its_claim_and_key(changes, word):
         (found(-2, -3, -1), ledger.CONTRADICTED),
         (found(1, -1, 3), ledger.NOISE),
         (found(1, 0, 3), ledger.NOISE),
+        (found(1, 1e-15, 3), ledger.NOISE),
         (found(seeds=0), ledger.UNDERPOWERED),
-        (found(apart="after 10 of 50 epochs"), ledger.UNDERPOWERED),
+        (found(elsewhere="on mnist-5k"), ledger.UNDERPOWERED),
+        (found(lacking="24 of 36 pairs"), ledger.UNDERPOWERED),
         (found(low=math.nan, high=math.nan), ledger.UNDERPOWERED),
         (found(math.nan, math.nan, math.nan), ledger.NOT_RUN),
-        (found(math.nan, math.nan, math.nan, apart="on mnist-5k"), ledger.UNDERPOWERED),
+        (found(math.nan, math.nan, math.nan, elsewhere="on mnist-5k"), ledger.UNDERPOWERED),
     ],
 )
 def test_a_verdict_needs_seeds_conditions_and_a_whole_interval_on_one_side(measured, verdict):
-    assert ledger.judge(ABOVE, measured) == verdict
+    assert verdict_on(ABOVE, measured) == verdict
 
 
 @given(st.floats(-100, 100), st.floats(0.001, 50), st.integers(0, 20))
 def test_nothing_on_other_conditions_is_more_than_underpowered(value, half, seeds):
-    one = found(value, value - half, value + half, seeds, "on mnist-5k")
+    one = found(value, value - half, value + half, seeds, elsewhere="on mnist-5k")
     for claim in LEDGER.values():
-        said = ledger.judge(claim, one)
         if claim.where == "paper":
-            assert said == ledger.UNDERPOWERED
+            assert verdict_on(claim, one) == ledger.UNDERPOWERED
 
 
 def test_between_holds_inside_and_fails_outside():
     claim = ABOVE.model_copy(update={"holds": ledger.Holds(between=(0, 10))})
     assert str(claim.holds) == "0 to 10"
-    assert ledger.side(claim, found(5, 4, 6)) == ledger.REPRODUCED
-    assert ledger.side(claim, found(12, 11, 13)) == ledger.CONTRADICTED
-    assert ledger.side(claim, found(10, 9, 11)) == ledger.NOISE
+    assert verdict_on(claim, found(5, 4, 6)) == ledger.REPRODUCED
+    assert verdict_on(claim, found(12, 11, 13)) == ledger.CONTRADICTED
+    assert verdict_on(claim, found(10, 9, 11)) == ledger.NOISE
 
 
 OF_THE_GRID = ("accuracy", "failing", "spread", "best_norm", "order")
@@ -125,23 +131,24 @@ def test_the_published_grid_as_ours_reproduces_what_its_table_says():
     for claim in LEDGER.values():
         if claim.test in OF_THE_GRID:
             measured = one(claim.test, whole, **claim.arguments)
-            assert measured.apart == "" and measured.seeds == 1 and "epochs" not in measured.over
+            assert measured.elsewhere == measured.lacking == "" and measured.seeds == 1
+            assert "epochs" not in str(measured.estimate)
             expected = ledger.CONTRADICTED if claim.name == "norm_of_ffa" else ledger.REPRODUCED
-            assert ledger.judge(claim, measured) == expected, claim.name
-            assert measured.last.dataset == "mnist" and measured.last.last is None
+            assert verdict_on(claim, measured) == expected, claim.name
+            assert measured.last is not None
             if measured.published:
-                theirs = float(measured.last.published)
-                assert theirs == pytest.approx(measured.last.value, abs=0.06)
+                assert float(measured.published) == pytest.approx(measured.estimate.value, abs=0.06)
 
 
 @pytest.mark.parametrize("claim", [c for c in LEDGER.values() if c.test in OF_THE_GRID],
                          ids=lambda c: c.name)  # fmt: skip
 def test_a_whole_grid_cut_short_is_judged_and_says_after_how_many_epochs(claim):
     measured = one(claim.test, material(frame(*whole_grid(after=10))), **claim.arguments)
-    assert ledger.judge(claim, measured) in (ledger.REPRODUCED, ledger.CONTRADICTED, ledger.NOISE)
-    assert measured.apart == "" and measured.over.endswith(", after 10 of 50 epochs")
+    assert verdict_on(claim, measured) in (ledger.REPRODUCED, ledger.CONTRADICTED, ledger.NOISE)
+    assert measured.elsewhere == measured.lacking == ""
+    assert str(measured.estimate).endswith(", after 10 of 50 epochs")
     if measured.published:
-        assert float(measured.published) == pytest.approx(measured.value, abs=0.06)
+        assert float(measured.published) == pytest.approx(measured.estimate.value, abs=0.06)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +168,9 @@ def test_a_part_of_a_grid_is_underpowered_and_says_how_much_of_it_there_is(name,
     grid.loc[cut, ["best", "last", "epochs_run"]] = math.nan
     grid.loc[cut, "origin"] = "not run"
     measured = one(claim.test, material(grid), **claim.arguments)
-    assert ledger.judge(claim, measured) == ledger.UNDERPOWERED
-    assert measured.apart == lacks
-    assert ("after 10 of 50 epochs" in measured.over) == (after == 10)
+    assert verdict_on(claim, measured) == ledger.UNDERPOWERED
+    assert (measured.elsewhere, measured.lacking) == ("", lacks)
+    assert ("after 10 of 50 epochs" in str(measured.estimate)) == (after == 10)
 
 
 @pytest.fixture
@@ -210,8 +217,8 @@ def test_a_part_of_the_grid_tells_in_the_ledger_how_much_not_how_long(rows_of):
 def test_the_bands_count_configurations_and_their_wilson_interval():
     rows = [r | {"last": r["band_last"]} for r in whole_grid()]
     measured = one("within_bands", material(frame(*rows)))
-    assert measured.value == 100 and measured.over == "18 configurations"
-    assert 80 < measured.low < 90 and measured.high == pytest.approx(100)
+    assert measured.estimate.value == 100 and str(measured.estimate) == "18 configurations"
+    assert 80 < measured.estimate.low < 90 and measured.estimate.high == pytest.approx(100)
 
 
 def test_bands_of_a_part_of_the_configurations_are_underpowered():
@@ -219,10 +226,10 @@ def test_bands_of_a_part_of_the_configurations_are_underpowered():
     some = [r | {"last": r["band_last"]} for r in rows if r["norm"] != "l1"]
     measured = one("within_bands", material(frame(*some)))
     there = sum(r["band_last"] == r["band_last"] for r in some)
-    assert 0 < there < 18 and measured.value == 100
-    assert measured.apart == f"{there} of 18 configurations"
-    assert measured.over == f"{there} configurations, after 10 of 50 epochs"
-    assert ledger.judge(LEDGER["ten_seeds"], measured) == ledger.UNDERPOWERED
+    assert 0 < there < 18 and measured.estimate.value == 100
+    assert measured.lacking == f"{there} of 18 configurations"
+    assert str(measured.estimate) == f"{there} configurations, after 10 of 50 epochs"
+    assert verdict_on(LEDGER["ten_seeds"], measured) == ledger.UNDERPOWERED
 
 
 def test_stability_compares_spreads_over_seeds_of_single_configurations():
@@ -231,10 +238,10 @@ def test_stability_compares_spreads_over_seeds_of_single_configurations():
     rows = [network(n, 90 + w * s, seed=s) for n, w in names.items() for s in range(5)]
     claim = LEDGER["stability_over_seeds"]
     measured = one("seed_spread", material(frame(*rows)), **claim.arguments)
-    assert measured.seeds == 5 and measured.value < -2
+    assert measured.seeds == 5 and measured.estimate.value < -2
     few = [network("l1-sum-none-relu-ffa-sigmoid", 90 + 9 * s, seed=s) for s in range(3)]
     assert one("seed_spread", material(frame(*rows, *few)), **claim.arguments) == measured
-    assert ledger.judge(claim, measured) == ledger.NOISE  # two configurations a side are few
+    assert verdict_on(claim, measured) == ledger.NOISE  # two configurations a side are few
 
 
 @pytest.fixture(scope="module")

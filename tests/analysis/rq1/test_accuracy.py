@@ -9,6 +9,7 @@ import pytest
 from ffcore.config import FACTORS, make_experiment
 from ffreport.analysis import published
 from ffreport.analysis.rq1 import accuracy as rq1
+from ffreport.analysis.rq1 import verdicts
 
 NAME = "l2-sum-none-relu-sigmoid"
 
@@ -88,18 +89,26 @@ def test_a_network_that_stopped_early_stands_beside_all_of_theirs():
 
 
 def test_a_levelled_network_stands_beside_as_many_epochs_as_it_was_cut_to():
-    whole, part = planned(), planned(seed=1)
+    other = "l1-sum-none-relu-sigmoid"
+    whole, part = planned(), planned(other)
     pairs = [(whole, record(whole, np.linspace(50, 90, 50))), (part, record(part, RISING))]
     plain, level = accuracy(*pairs), accuracy(*pairs, level=True)
     assert plain["epochs_run"].tolist() == [50, 10] and level["epochs_run"].tolist() == [10, 10]
     assert shown(plain.iloc[0]) == pytest.approx(theirs(50))
-    assert shown(level.iloc[0]) == shown(level.iloc[1]) == pytest.approx(theirs(10))
+    assert shown(level.iloc[0]) == pytest.approx(theirs(10))
+
+
+def test_another_seed_cuts_no_network_and_is_cut_by_none():
+    whole, part, third = planned(), planned(seed=1), planned("l1-sum-none-relu-sigmoid", seed=1)
+    pairs = [(whole, record(whole, np.linspace(50, 90, 50))), (part, record(part, RISING)),
+             (third, record(third, np.linspace(50, 90, 50)))]  # fmt: skip
+    assert accuracy(*pairs, level=True)["epochs_run"].tolist() == [50, 10, 10]
 
 
 @pytest.mark.parametrize(
     ("last", "epochs", "verdict"),
-    [(96.9, 10, published.WITHIN), (98.2, 10, published.OUTSIDE), (96.9, 50, published.OUTSIDE),
-     (98.2, 50, published.WITHIN)],
+    [(96.9, 10, verdicts.WITHIN), (98.2, 10, verdicts.OUTSIDE), (96.9, 50, verdicts.OUTSIDE),
+     (98.2, 50, verdicts.WITHIN)],
 )  # fmt: skip
 def test_the_verdict_is_by_the_band_after_as_many_epochs(last, epochs, verdict):
     e = planned()

@@ -6,6 +6,8 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from ffcore.config import FACTORS
+from ffreport.analysis import estimate
+from ffreport.analysis.estimate import Estimate
 from ffreport.analysis.rq1 import contrasts
 from tests.support.frames import NAN, frame, network, trio, whole_grid
 
@@ -57,7 +59,7 @@ def test_published_differences_are_over_the_same_pairs_and_over_all():
     grid = frame(*whole_grid())
     few = grid.copy()
     few.loc[few["activation"] != "relu", ["best", "last"]] = NAN
-    few.loc[few["activation"] != "relu", "origin"] = contrasts.NOT_RUN
+    few.loc[few["activation"] != "relu", "origin"] = estimate.NOT_RUN
     gap = row_of(contrasts.paired(few))
     assert (gap["pairs"], gap["planned"]) == (12, 36)
     assert gap["published_difference"] == pytest.approx(gap["difference"])
@@ -67,7 +69,7 @@ def test_published_differences_are_over_the_same_pairs_and_over_all():
 
 def test_the_published_grid_against_itself_points_in_its_own_direction():
     table = contrasts.paired(frame(*whole_grid(), *whole_grid("kmnist", shift=NAN)))
-    assert table["same_direction"].tolist() == [contrasts.YES] * 3 + [contrasts.NOT_RUN] * 3
+    assert table["same_direction"].tolist() == [estimate.YES] * 3 + [estimate.NOT_RUN] * 3
     ran = table[table["pairs"] > 0]
     assert (ran["low"] <= ran["difference"]).all() and (ran["difference"] <= ran["high"]).all()
     assert ran["p_holm"].tolist() == pytest.approx(multipletests(ran["p"], method="holm")[1])
@@ -75,12 +77,12 @@ def test_the_published_grid_against_itself_points_in_its_own_direction():
 
 
 def test_direction_says_why_there_is_none():
-    assert contrasts.direction(2, 1, 3, 5) == contrasts.YES
-    assert contrasts.direction(2, 1, 3, -5) == contrasts.NO
-    assert contrasts.direction(2, -1, 3, 5) == contrasts.UNDECIDED
-    assert contrasts.direction(2, NAN, NAN, 5) == contrasts.TOO_FEW
-    assert contrasts.direction(2, 1, 3, NAN) == contrasts.NOTHING
-    assert contrasts.direction(NAN, NAN, NAN, 5) == contrasts.NOT_RUN
+    assert contrasts.direction(Estimate(2, 1, 3), 5) == estimate.YES
+    assert contrasts.direction(Estimate(2, 1, 3), -5) == estimate.NO
+    assert contrasts.direction(Estimate(2, -1, 3), 5) == estimate.OPEN
+    assert contrasts.direction(Estimate(2), 5) == estimate.TOO_FEW
+    assert contrasts.direction(Estimate(2, 1, 3), NAN) == estimate.UNPUBLISHED
+    assert contrasts.direction(Estimate(), 5) == estimate.NOT_RUN
 
 
 def test_whose_results_were_compared_is_told():

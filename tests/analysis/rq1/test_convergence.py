@@ -59,6 +59,15 @@ def test_theirs_are_looked_at_after_as_many_epochs_as_the_data_set_has_of_ours()
     assert np.isnan(said["cifar-100"])
 
 
+def test_theirs_are_looked_at_after_as_many_epochs_as_the_seed_has_of_ours():
+    name = "l2-sum-none-relu-sigmoid"
+    rows = [network(name, 1.0, seed=s) for s in (0, 1)] + [network(name, NAN, seed=2)]
+    found = convergence.networks(*with_history(rows, [[50.0, 60.0, 70.0], [50.0, 60.0], None]))
+    assert found["seed"].tolist() == [0, 1, 2]
+    one, two, lacking = found["published_area"]
+    assert one == lacking == pytest.approx((1.03 + 0) / 100 / 3) and two == pytest.approx(0)
+
+
 def test_a_network_that_was_not_run_keeps_its_row():
     rows = trio("l2-sum-none-relu", 1.0, 1.0, NAN)
     found = convergence.networks(*with_history(rows, [[20.0, 30.0], [20.0, 30.0], None]))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ffreport.analysis import published
+from ffreport.analysis import estimate, published
 from ffreport.analysis.rq1 import accuracy, verdicts
 from ffreport.study.study import Study
 from tests.support.frames import NAN, frame, network, whole_grid
@@ -13,6 +13,16 @@ NAME = "l2-sum-none-relu-sigmoid"
 # Mean and standard deviation of the last accuracy of its ten seeds on MNIST.
 MEAN, STD = 98.183, 0.0779
 AFTER_10 = 96.866, 0.1269
+
+
+def test_the_band_holds_its_ends_and_what_is_no_verdict_says_why():
+    assert verdicts.in_band(98.0, 98.2, 0.1) == verdicts.WITHIN
+    assert verdicts.in_band(97.8, 98.2, 0.1) == verdicts.OUTSIDE
+    assert verdicts.in_band(0.1 + 0.2, 0.0, 0.1) == verdicts.WITHIN, "3 · 0.1 < 0.1 + 0.2"
+    assert verdicts.in_band(98.0, 98.2, NAN) == estimate.ONE_SEED
+    assert verdicts.in_band(98.0, NAN, NAN) == estimate.UNPUBLISHED
+    assert verdicts.in_band(98.0, 98.2, 0.1, comparable=False) == estimate.NOT_COMPARABLE
+    assert verdicts.in_band(NAN, 98.2, 0.1) == verdicts.in_band(NAN, NAN, NAN) == estimate.NOT_RUN
 
 
 def row_of(table, configuration=NAME, dataset="mnist"):
@@ -28,18 +38,18 @@ def test_every_value_of_table_f3_has_one_row_in_its_order():
     assert table["dataset"].unique().tolist() == theirs["dataset"].unique().tolist()
     both = table.merge(theirs, on=verdicts.KEYS)
     assert (both["published"] == both["published_best"]).all()
-    assert (table["verdict"] == published.NOT_RUN).sum() == 431
+    assert (table["verdict"] == estimate.NOT_RUN).sum() == 431
 
 
 def test_the_band_decides_where_seeds_were_published_and_nothing_elsewhere():
     table = verdicts.verdicts(frame(*whole_grid(), *whole_grid("kmnist", shift=-20.0)))
     said = table.groupby("dataset")["verdict"].value_counts()
-    assert said["mnist"].to_dict() == {published.ONE_SEED: 90, published.WITHIN: 18}
-    assert said["kmnist"].to_dict() == {published.ONE_SEED: 90, published.OUTSIDE: 18}
-    assert said["cifar-10"].to_dict() == {published.NOT_RUN: 108}
+    assert said["mnist"].to_dict() == {estimate.ONE_SEED: 90, verdicts.WITHIN: 18}
+    assert said["kmnist"].to_dict() == {estimate.ONE_SEED: 90, verdicts.OUTSIDE: 18}
+    assert said["cifar-10"].to_dict() == {estimate.NOT_RUN: 108}
     judged = table[table["band_std"].notna() & table["best"].notna()]
     near = (judged["best"] - judged["band_mean"]).abs() <= 3 * judged["band_std"]
-    assert (near == (judged["verdict"] == published.WITHIN)).all()
+    assert (near == (judged["verdict"] == verdicts.WITHIN)).all()
 
 
 def test_a_network_cut_short_is_judged_by_theirs_after_as_many_epochs():
@@ -52,13 +62,13 @@ def test_a_network_cut_short_is_judged_by_theirs_after_as_many_epochs():
     assert (row["band_mean"], row["band_std"]) == pytest.approx(AFTER_10, abs=1e-4)
     said = [row_of(verdicts.verdicts(frame(r | {"best": b})))["verdict"]
             for r in (cut, cut | {"epochs_run": 50.0}) for b in (96.87, 98.26)]  # fmt: skip
-    assert said == [published.WITHIN, published.OUTSIDE, published.OUTSIDE, published.WITHIN]
+    assert said == [verdicts.WITHIN, verdicts.OUTSIDE, verdicts.OUTSIDE, verdicts.WITHIN]
 
 
 def test_another_data_set_gets_no_verdict():
-    other = network(NAME, 90.0, dataset="mnist-5k", verdict=published.NOT_COMPARABLE)
+    other = network(NAME, 90.0, dataset="mnist-5k", verdict=estimate.NOT_COMPARABLE)
     row = row_of(verdicts.verdicts(frame(other)))
-    assert (row["verdict"], row["trained_on"]) == (published.NOT_COMPARABLE, "mnist-5k")
+    assert (row["verdict"], row["trained_on"]) == (estimate.NOT_COMPARABLE, "mnist-5k")
     both = verdicts.verdicts(frame(other, network(NAME, 98.2)))
     assert row_of(both)["trained_on"] == "mnist"
 
@@ -80,26 +90,26 @@ def last(value, **changes):
 
 def test_all_ten_seed_means_have_a_row_and_z_is_in_published_deviations():
     table = verdicts.ten_seeds(frame(network(NAME, 99.9, last=MEAN + 2 * STD)))
-    assert len(table) == 54 and (table["verdict"] == published.NOT_RUN).sum() == 53
+    assert len(table) == 54 and (table["verdict"] == estimate.NOT_RUN).sum() == 53
     assert table["dataset"].value_counts().to_dict() == {
         "mnist": 18, "kmnist": 18, "fashion-mnist": 18,
     }  # fmt: skip
     row = row_of(table)
     assert row["last_mean"] == pytest.approx(MEAN + 2 * STD)
     assert row["last_z"] == pytest.approx(2.0, abs=1e-3)
-    assert (row["verdict"], row["means"], row["planned"]) == (published.WITHIN, verdicts.ONE, 1)
-    assert last(MEAN - 2.99 * STD)["verdict"] == published.WITHIN
-    assert last(MEAN + 3.01 * STD)["verdict"] == published.OUTSIDE
+    assert (row["verdict"], row["means"], row["planned"]) == (verdicts.WITHIN, verdicts.ONE, 1)
+    assert last(MEAN - 2.99 * STD)["verdict"] == verdicts.WITHIN
+    assert last(MEAN + 3.01 * STD)["verdict"] == verdicts.OUTSIDE
 
 
 def test_ten_seeds_are_looked_at_after_as_many_epochs_as_ours():
     mean, std = AFTER_10
     row = last(mean + 2 * std, epochs_run=10)
-    assert (row["epochs_run"], row["epochs"], row["verdict"]) == (10, 50, published.WITHIN)
+    assert (row["epochs_run"], row["epochs"], row["verdict"]) == (10, 50, verdicts.WITHIN)
     assert (row["published_last"], row["published_last_std"]) == pytest.approx(AFTER_10, abs=1e-4)
     assert row["last_z"] == pytest.approx(2, abs=1e-2)
-    assert last(mean + 2 * std)["verdict"] == published.OUTSIDE
-    assert last(MEAN, epochs_run=10)["verdict"] == published.OUTSIDE
+    assert last(mean + 2 * std)["verdict"] == verdicts.OUTSIDE
+    assert last(MEAN, epochs_run=10)["verdict"] == verdicts.OUTSIDE
 
 
 def test_the_seed_that_ended_after_ten_epochs_counts_up_to_there():
@@ -115,7 +125,7 @@ def test_several_seeds_tell_whether_the_means_overlap(shift, means):
     rows = [network(NAME, 99.183 + shift + d, seed=s) for s, d in enumerate(draws)]
     row = row_of(verdicts.ten_seeds(frame(*rows)))
     assert (row["seeds"], row["means"], row["own"]) == (5, means, 5)
-    assert row["verdict"] == published.WITHIN
+    assert row["verdict"] == verdicts.WITHIN
 
 
 def test_only_whole_trainings_count_where_there_are_some():
@@ -123,7 +133,7 @@ def test_only_whole_trainings_count_where_there_are_some():
     row = row_of(verdicts.ten_seeds(frame(*rows)))
     assert (row["seeds"], row["epochs_run"]) == (1, 50)
     part = row_of(verdicts.ten_seeds(frame(*rows[1:], rows[1] | {"seed": 2, "epochs_run": 4})))
-    assert (part["seeds"], part["epochs_run"], part["verdict"]) == (1, 5, published.OUTSIDE)
+    assert (part["seeds"], part["epochs_run"], part["verdict"]) == (1, 5, verdicts.OUTSIDE)
 
 
 def test_a_network_on_fashion_mnist_is_judged_by_the_seeds_of_fashion_mnist():
@@ -131,14 +141,14 @@ def test_a_network_on_fashion_mnist_is_judged_by_the_seeds_of_fashion_mnist():
     table = verdicts.ten_seeds(frame(network(NAME, 88.8, **row)))
     said = row_of(table, dataset="fashion-mnist")
     assert said["published_last"] == pytest.approx(88.564)
-    assert said["verdict"] == published.WITHIN
-    assert row_of(table)["verdict"] == published.NOT_RUN
+    assert said["verdict"] == verdicts.WITHIN
+    assert row_of(table)["verdict"] == estimate.NOT_RUN
 
 
 def test_counts_add_up():
     table = verdicts.counts(verdicts.verdicts(frame(*whole_grid()))).set_index("dataset")
     assert table.loc["all", "values"] == 432
-    assert table.loc["mnist", published.WITHIN] == 18
+    assert table.loc["mnist", verdicts.WITHIN] == 18
     kinds = table.drop(columns="values")
     assert (kinds.sum(axis=1) == table["values"]).all()
     assert (kinds.drop("all").sum() == kinds.loc["all"]).all()
@@ -181,11 +191,11 @@ def test_a_command_repeats_what_the_profile_was_called_with():
 def test_a_verdict_belongs_to_its_own_network_whatever_the_order_of_data_sets(tmp_path):
     """The paper profile names MNIST, then others, then MNIST's further seeds."""
     frame = accuracy.accuracy(Study("paper", results=tmp_path))
-    run = frame[frame["origin"] != published.NOT_RUN]
+    run = frame[frame["origin"] != estimate.NOT_RUN]
     assert {"mnist", "fashion-mnist"} <= set(run["dataset"])
-    near = (run["last"] - run["band_last"]).abs() <= published.BAND * run["band_last_std"]
-    said = np.select([run["band_last"].isna(), near], [published.ONE_SEED, published.WITHIN],
-                     published.OUTSIDE)  # fmt: skip
+    near = (run["last"] - run["band_last"]).abs() <= estimate.BAND * run["band_last_std"]
+    said = np.select([run["band_last"].isna(), near], [estimate.ONE_SEED, verdicts.WITHIN],
+                     verdicts.OUTSIDE)  # fmt: skip
     assert run["verdict"].tolist() == said.tolist()
-    assert {published.ONE_SEED, published.WITHIN} <= set(said)
-    assert (frame.loc[frame["origin"] == published.NOT_RUN, "verdict"] == published.NOT_RUN).all()
+    assert {estimate.ONE_SEED, verdicts.WITHIN} <= set(said)
+    assert (frame.loc[frame["origin"] == estimate.NOT_RUN, "verdict"] == estimate.NOT_RUN).all()

@@ -25,7 +25,7 @@ def test_comparisons_tell_direction_interval_and_what_lacks():
     assert text.count("the same direction as published") == 3
     assert "Not run: 3 of the pairs on kmnist." in text
     against = table.assign(difference=-table["difference"], low=-table["high"], high=-table["low"],
-                           same_direction=contrasts.NO)  # fmt: skip
+                           same_direction=words.NO)  # fmt: skip
     assert "−22.4 points [" in words.comparisons(against)
     assert "against the published +22.4" in words.comparisons(against)
 

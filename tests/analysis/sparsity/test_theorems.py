@@ -1,11 +1,15 @@
 """Tables and sentences of the sparsity reports, from the smoke profile's runs on real digits."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from ffcore.config import SparsityExperiment
 from ffcore.errors import StoreError
 from ffcore.sparsity import runs as sparsity_runs
+from ffreport.analysis.claims import ledger, theory
 from ffreport.analysis.sparsity import answers, conditions, theorems, words
 from ffreport.study.study import Study
 
@@ -25,7 +29,8 @@ def test_theorem_1_has_a_row_a_layer_with_its_interval(study):
     assert set(table["width"]) == {32, 64} and not table.duplicated(["setup", "width"]).any()
     assert (table["low"] <= table["finite_width"]).all()
     assert (table["finite_width"] <= table["high"] + 1e-9).all()
-    assert table["verdict"].str.endswith("not comparable").all(), "digits are no MNIST"
+    assert table["verdict"].str.endswith("(small scale: on digits)").all(), "digits are no MNIST"
+    assert set(table["pixels"]) == {"unit"} and set(table["seed"]) == {0}
     assert set(table["data"]) == {len(study.dataset("digits").train_labels)}
 
 
@@ -141,29 +146,41 @@ def test_errors_of_finite_width_fall_with_the_root_of_the_width(study, monkeypat
     assert "1 of 1 intervals hold −½" in words.orders(conditions.orders(exact))
 
 
-def test_claims_stand_beside_their_published_value_with_a_verdict(study):
-    table = answers.claims(study)
-    named = ("Theorem 1 at initialisation", "Theorem 2 in training at learning rate 100/n",
-             "Sparsity changes as predicted", "Sparsity rises over training")  # fmt: skip
-    assert set(named) <= set(table["claim"])
-    claimed = table[table["verdict"] != "not claimed"]
-    assert claimed["verdict"].str.contains("not comparable").all(), "nothing here is the paper's"
-    assert (table[["published", "measured", "under"]].map(len) > 0).all().all()
+def test_claims_and_what_is_told_beside_them_are_rows_of_the_ledger(study):
+    table = ledger.table(study, ledger.of_sparsity())
+    assert set(table["claim"]) == {claim.name for claim in ledger.of_sparsity()}
+    beside = {claim.name for claim in ledger.of_sparsity() if not claim.counted}
+    assert {"theorem_2_rates", "theorem_2_limit_negatives"} < beside
+    assert not beside & {claim.name for claim in ledger.ledger()}
+    assert set(table["verdict"]) == {ledger.UNDERPOWERED}, "nothing here is the paper's"
+    there = table[table["value"].notna()]
+    assert there["because"].str.startswith("on digits").all() and set(beside) <= set(there["claim"])
+    rates = table[table["claim"] == "theorem_2_rates"]["dataset"].tolist()
+    assert len(rates) == 2 and rates[1] == "digits, SGD, 100/n", "the smaller one first"
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [(60, 70, theorems.HOLDS), (20, 40, theorems.FAILS), (40, 60, answers.UNDECIDED)],
-)
-def test_a_verdict_over_seeds_is_open_while_the_interval_holds_the_claim(
-    study, monkeypatch, low, high, verdict
-):
-    name = theorems.label(theorems.runs(study)[0])
-    row = {"study": name, "side": "positive", "when": "training", "seeds": 3, "low": low,
-           "high": high, "satisfied": (low + high) / 2}  # fmt: skip
-    monkeypatch.setattr(words, "seeds", lambda study: pd.DataFrame([row]))
-    found = answers._second(study)[0]
-    assert found["verdict"].startswith(verdict) and f"[{low:.1f}, {high:.1f}]" in found["measured"]
+    ("values", "verdict"),
+    [((60, 65, 70), ledger.REPRODUCED), ((20, 25, 30), ledger.CONTRADICTED),
+     ((40, 50, 60), ledger.NOISE), ((60, 70), ledger.UNDERPOWERED)],
+)  # fmt: skip
+def test_a_verdict_over_seeds_is_open_while_the_interval_holds_the_claim(values, verdict):
+    named = {"dataset": "mnist", "loss": "difference", "optimizer": "sgd", "side": "positive"}
+    steps = [{**named, "when": "training", "seed": seed, "satisfied": v}
+             for seed, v in enumerate(values)]  # fmt: skip
+    material = SimpleNamespace(steps=pd.DataFrame(steps))
+    (found,) = theory.theorem_2(material, "positive")
+    (claim,) = [c for c in ledger.ledger() if c.name == "theorem_2_positives"]
+    assert ledger.word(ledger.judge(claim, found)) == verdict
+
+
+def test_a_run_tells_how_it_differs_from_the_published_conditions():
+    e = SparsityExperiment(dataset="mnist")
+    assert theorems.elsewhere(e) == ""
+    other = e.model_copy(update={"dataset": "digits", "loss": "logistic", "optimizer": "adam",
+                                 "layers": 2})  # fmt: skip
+    assert theorems.elsewhere(other) == "on digits, logistic, Adam, layers 2"
+    assert theorems.elsewhere(e.model_copy(update={"width": 64, "seed": 3})) == ""
 
 
 def test_answers_are_sentences_with_numbers(study):

@@ -37,7 +37,7 @@ SMALL = {
     "choices": [{"datasets": ["mnist"], "configurations": SPREAD, "vary": {"theta": [1]}}],
     "sparsity": [{"dataset": "mnist", "rate": 1, "vary": {"seed": [1, 2]}}],
 }  # fmt: skip
-NOTHING = needs.Stock(frozenset(), frozenset())
+NOTHING = needs.Stock(frozenset())
 MISSING, STORED = State("missing"), State("stored")
 
 
@@ -78,17 +78,20 @@ def test_first_comes_what_settles_most_claims_and_last_what_none_needs():
 
 def test_the_first_data_set_comes_before_a_cheaper_one():
     profile = small()
-    short = next(e for e in profile.networks("rq1") if e.dataset == "mnist" and e.seed == 5)
-    there = needs.Stock(frozenset(), frozenset({short}))
-    found = schedule.order(profile.networks("rq1"), wanted(profile, there), planning.operations)
-    assert seeds(found[0])[-1] == ("mnist", 5), "all of a data set are cut to the shortest"
-    assert {e.dataset for e in found[0].trainings} == {"mnist"}
+    planned = profile.networks("rq1")
+    done = next(e for e in planned if e.dataset == "fashion-mnist")
+    pending = [e for e in planned if e != done]
+    there = needs.Stock(frozenset({done}))
+    found = schedule.order(pending, wanted(profile, there), planning.operations)
+    (elsewhere,) = [b for b in found if {e.dataset for e in b.trainings} == {"fashion-mnist"}]
+    assert len(elsewhere.trainings) < len(found[0].trainings)
+    assert {*seeds(found[0])} == {("mnist", 0)}, "another seed's networks are cut by themselves"
 
 
 def test_a_row_waits_for_no_network_that_is_whole_or_of_which_too_few_seeds_are_planned():
     profile = small()
     done = frozenset(e for e in profile.networks("rq1") if e.seed in (2, 5))
-    (need,) = [n for n in wanted(profile, needs.Stock(done, frozenset()))
+    (need,) = [n for n in wanted(profile, needs.Stock(done))
                if n.claim == "stability_over_seeds"]  # fmt: skip
     assert {e.seed for e in need.trainings} >= {2, 5} and len(need.trainings) == 5 * len(SPREAD)
     fewer = small(rq1=[{**SMALL["rq1"][1], "seeds": [0, 1]}])
