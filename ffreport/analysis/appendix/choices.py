@@ -13,6 +13,7 @@ from ffcore.config import Experiment
 from ffreport.analysis import published
 from ffreport.analysis.rq1.accuracy import NOT_RUN
 from ffreport.analysis.stats import t_interval
+from ffreport.base.words import bullets, signed
 from ffreport.data import sources
 from ffreport.study.profiles import Profile
 
@@ -160,7 +161,7 @@ def findings(found: pd.DataFrame) -> str:
     """
     ran = found[found["matters"] != NOT_RUN]
     if ran.empty:
-        return "- No choice was run together with its base."
+        return bullets([], "No choice was run together with its base.")
     lines = []
     for (dataset, configuration), part in ran.groupby(["dataset", "configuration"], sort=False):
         moved, rest, unclear = (part[part["matters"] == m] for m in (YES, NO, UNCLEAR))
@@ -180,7 +181,7 @@ def findings(found: pd.DataFrame) -> str:
     lines += _by_chance(ran)
     if lacking := len(found) - len(ran):
         lines.append(f"{lacking} of {len(found)} choices are {NOT_RUN}, or their base is.")
-    return "\n".join(f"- {line}" for line in lines)
+    return bullets(lines)
 
 
 def _by_chance(ran: pd.DataFrame) -> list[str]:
@@ -198,7 +199,7 @@ def _by_chance(ran: pd.DataFrame) -> list[str]:
 
 def _list(rows: pd.DataFrame, opening: str = "") -> str:
     """Choices with their differences, after a colon; nothing of none."""
-    named = [f"{r['choice']} ({_signed(r['difference'])})" for r in rows.to_dict("records")]
+    named = [f"{r['choice']} ({signed(r['difference'], '.2f')})" for r in rows.to_dict("records")]
     return f"{opening}: {'; '.join(named)}{'.' if opening else ''}" if named else ""
 
 
@@ -215,7 +216,3 @@ def _sampling_interval(first: float, second: float, images: int) -> tuple[float,
     shares = np.array([first, second]) / 100
     half = 100 * stats.norm.ppf(0.975) * np.sqrt((shares * (1 - shares)).sum() / images)
     return second - first - half, second - first + half
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")

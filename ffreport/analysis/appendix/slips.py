@@ -13,6 +13,7 @@ from scipy import integrate, optimize, stats
 from scipy.special import expit
 
 from ffreport.analysis.appendix.initialisation import NORMAL
+from ffreport.base.words import bullets, span
 
 CONFIRMED, REFUTED = "confirmed", "not confirmed"
 EXACT, NEAR, FAR = 1e-6, 0.02, 0.1  # relative deviations
@@ -116,13 +117,12 @@ def slips(initial: pd.DataFrame, bounds: pd.DataFrame, symmetric: pd.DataFrame) 
 def summary(table: pd.DataFrame) -> str:
     """How many of the slips the numbers show, and each with its numbers, in Markdown."""
     count = int((table["verdict"] == CONFIRMED).sum())
-    lines = [f"**{count} of {len(table)} are confirmed by the numbers.**", ""]
-    for row in table.to_dict("records"):
-        lines.append(
-            f"- *{row['equation']}*, printed: {row['printed']}. What follows: {row['follows']}. "
-            f"**{row['verdict'].capitalize()}**: {row['found']}."
-        )
-    return "\n".join(lines)
+    of_each = bullets(
+        f"*{row['equation']}*, printed: {row['printed']}. What follows: {row['follows']}. "
+        f"**{row['verdict'].capitalize()}**: {row['found']}."
+        for row in table.to_dict("records")
+    )
+    return f"**{count} of {len(table)} are confirmed by the numbers.**\n\n{of_each}"
 
 
 def _a0(initial: pd.DataFrame) -> tuple[str, ...]:
@@ -136,7 +136,7 @@ def _a0(initial: pd.DataFrame) -> tuple[str, ...]:
     away = {norm: (r - 1).abs() for norm, r in by_norm.items()}
     slip = away["l1"].max() < NEAR and min(away["l2"].min(), away["l2sq"].min()) > FAR
     found = "; ".join(
-        f"E {name} = {_span(by_norm[norm])} · n/2"
+        f"E {name} = {span(by_norm[norm], '.3f')} · n/2"
         for norm, name in (("l1", "‖σ(ℓ)‖₁"), ("l2", "‖σ(ℓ)‖₂"), ("l2sq", "‖σ(ℓ)‖₂²"))
     )
     widths = (
@@ -198,11 +198,6 @@ def _edge(values: np.ndarray, grid: np.ndarray, top: int, step: int) -> float:
         at += step
     first, second = sorted((grid[at], grid[at - step]))
     return float(optimize.brentq(lambda x: float(excess(np.array(x))), first, second, xtol=1e-14))
-
-
-def _span(values: pd.Series) -> str:
-    low, high = f"{values.min():.3f}", f"{values.max():.3f}"
-    return low if low == high else f"{low} to {high}"
 
 
 def _verdict(shown: bool) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from ffreport.analysis import published
 from ffreport.analysis.sparsity import conditions, geometry, theorems
 from ffreport.analysis.sparsity import words as sparsity_words
+from ffreport.base.words import listed
 from ffreport.data.sources import lookup
 from ffreport.study.study import Study
 
@@ -33,7 +34,7 @@ def claims(study: Study) -> pd.DataFrame:
 
 def geometric(study: Study) -> str:
     """What the inequality of Theorem 1 means, from ``geometry``."""
-    table = sparsity_words.listed(
+    table = listed(
         [f"{r['dataset']} with {r['pixels']} pixels {r['obtuse']:.2g} % of pairs are obtuse and "
          f"{_percent(r['satisfied'])} of {r['data']:,} images satisfy it"
          for name in geometry.datasets(study)
@@ -61,7 +62,7 @@ def when(study: Study) -> str:
     sides = first[["positive_training", "negative_training"]]
     both = first[(sides > conditions.HALF).all(axis=1)]
     plain = both[both["study"].str.contains(theorems.LOSSES["difference"], regex=False)]
-    listed = [
+    good = [
         f"{r['setting']} {r['value']} (positives {r['positive_training']:.0f} %, negatives "
         f"{r['negative_training']:.0f} %, test accuracy {r['accuracy']:.0f} %)"
         for r in plain.to_dict("records")
@@ -71,8 +72,8 @@ def when(study: Study) -> str:
         f"{len(both)} of {len(first)} runs here; the shares range from {sides.min().min():.0f} to "
         f"{sides.max().max():.0f} %. "
     )
-    if listed:
-        text += f"With {theorems.LOSSES['difference']} these are: {'; '.join(listed)}. "
+    if good:
+        text += f"With {theorems.LOSSES['difference']} these are: {'; '.join(good)}. "
     return text + sparsity_words.law(conditions.lowering(study))
 
 

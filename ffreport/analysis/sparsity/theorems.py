@@ -8,8 +8,9 @@ import pandas as pd
 from ffcore.config import SparsityExperiment
 from ffcore.errors import StoreError
 from ffcore.sparsity.book import KEYS
-from ffreport.analysis import published
+from ffreport.analysis import look, published
 from ffreport.analysis.stats import wilson
+from ffreport.base.words import count
 from ffreport.data.sources import lookup
 from ffreport.runs.shipped_studies import SharedRun
 from ffreport.runs.store import Run
@@ -17,12 +18,7 @@ from ffreport.study.study import Study
 
 HOLDS, FAILS = "holds", "does not hold"
 ELSEWHERE = " here, not comparable"  # the published claim is of MNIST, with G(H⁻) − G(H⁺) and SGD
-LOSSES = {
-    "difference": "G(H⁻) − G(H⁺)",
-    "logistic": "logistic",
-    "polar-sigmoid": "Polar-FFA, sigmoid",
-    "polar-symmetric": "Polar-FFA, symmetric",
-}
+LOSSES = {name: seen.name for name, seen in look.LEVELS["loss"].items()}
 BINS = 12  # groups of equal size by predicted change
 SMALL = 99.0  # percent of data for which prediction and outcome agree at a small step
 SIMILAR = 0.95  # mean cosine from which a batch's inputs count as too alike
@@ -78,7 +74,7 @@ def label(run: AnyRun) -> str:
     """A study in a few words: data set, loss, step, and what is not the default."""
     e = experiment(run)
     step = f"SGD, {e.rate:g}/n" if e.optimizer == "sgd" else f"Adam, {e.rate:g}"
-    step += f", {e.epochs} epoch{'s' * (e.epochs != 1)}"
+    step += f", {count(e.epochs, 'epoch')}"
     named = ("dataset", "optimizer", "loss", "rate", "epochs")
     rest = [f"{k.replace('_', ' ')} {v}" for k, v in sorted(e.settings.items()) if k not in named]
     return ", ".join([f"{e.dataset}: {LOSSES[e.loss]}", step, *rest])
@@ -113,12 +109,12 @@ def theorem1(study: Study) -> pd.DataFrame:
         if named in rows:
             continue
         first = _wide(run, epoch=0).query("theorem == 1").iloc[0]
-        count = lookup(e.dataset).counts[0]
-        defined = round(count * (1 - first["undefined"]))
+        images = lookup(e.dataset).counts[0]
+        defined = round(images * (1 - first["undefined"]))
         low, high = wilson(round(first["satisfied"] * defined), defined)
         both = min(first["satisfied"], first["satisfied_infinite"])
         rows[named] = (
-            {"dataset": e.dataset, "width": e.width, "setup": setup, "data": count,
+            {"dataset": e.dataset, "width": e.width, "setup": setup, "data": images,
              "finite_width": 100 * first["satisfied"], "low": 100 * low, "high": 100 * high,
              "infinite_width": 100 * first["satisfied_infinite"], "rose": 100 * first["rose"],
              "agreement": 100 * first["agreement"], "published": claim,
