@@ -200,6 +200,18 @@ def grid_table(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     return table.loc[rows, columns]
 
 
+def cells(frame: pd.DataFrame, table: pd.DataFrame) -> list[tuple[tuple[int, int], pd.DataFrame]]:
+    """Column and row in a ``grid_table`` of each configuration of a frame, with its networks."""
+    rows = {goodness: y for y, goodness in enumerate(table.index)}
+    columns = {kind: x for x, kind in enumerate(table.columns)}
+    keys = [*table.index.names, *table.columns.names]
+    return [
+        ((columns[key[3:]], rows[key[:3]]), same)
+        for key, same in frame.groupby(keys, sort=False)
+        if key[3:] in columns and key[:3] in rows
+    ]
+
+
 def grid(axis: Axes, which: Any = "both") -> None:
     """Faint lines at the ticks of the ``x`` axis, the ``y`` axis or both."""
     axis.grid(axis=which, color="0.93")

@@ -46,7 +46,7 @@ def grid(found: pd.DataFrame, histories: pd.DataFrame) -> Figure:
             loc="left", weight="bold", pad=16 + 12 * lines,
         )  # fmt: skip
         axis.spines[:].set_visible(False)
-        for (x, y), same in _cells(part, table):
+        for (x, y), same in look.cells(part, table):
             _cell(axis, x, y, same, histories, epochs)
     handles = [
         look.line("ours, coloured by probability", lw=1.6),
@@ -56,17 +56,6 @@ def grid(found: pd.DataFrame, histories: pd.DataFrame) -> Figure:
     ]
     look.below(figure, handles, 4)
     return figure
-
-
-def _cells(part: pd.DataFrame, table: pd.DataFrame) -> list[tuple[tuple[int, int], pd.DataFrame]]:
-    """Column and row of each configuration of a ``grid_table``, with its networks."""
-    rows = {goodness: y for y, goodness in enumerate(table.index)}
-    columns = {kind: x for x, kind in enumerate(table.columns)}
-    keys = ["norm", "aggregation", "inhibition", "probability", "activation"]
-    return [
-        ((columns[key[3:]], rows[key[:3]]), same)
-        for key, same in part.groupby(keys, sort=False)
-    ]  # fmt: skip
 
 
 def _cell(

@@ -99,10 +99,8 @@ def against_published(frame: pd.DataFrame) -> Figure:
                "our best test accuracy (%)")  # fmt: skip
     handles = look.entries("probability", look.LEVELS["probability"], ms=5)
     handles += look.entries("activation", look.LEVELS["activation"], " units", colour="0.3", ms=5)
-    handles += look.origin_legend(both["origin"])
-    if in_part(both).any():
-        handles.append(look.mark("trained in part", alpha=FAINT, ms=5))
-    look.beside(axes[0, -1], [*handles, look.line("equal", "0.6", lw=1)])
+    handles += [*entries_of(both, ms=5), look.line("equal", "0.6", lw=1)]
+    look.beside(axes[0, -1], handles)
     return figure
 
 
@@ -135,6 +133,12 @@ def factor_means(by_norm: pd.DataFrame, by_activation: pd.DataFrame) -> Figure:
         handles += [look.mark("published, whole grid", "D", mfc="white", ms=2.5)]
     look.beside(axes[0, 1], handles)
     return figure
+
+
+def entries_of(frame: pd.DataFrame, **options: Any) -> list[Any]:
+    """Entries for the origins of some networks, and for those that were trained in part."""
+    part = [look.mark("trained in part", alpha=FAINT, **options)] if in_part(frame).any() else []
+    return [*look.origin_legend(frame["origin"]), *part]
 
 
 def _map(axis: Axes, frame: pd.DataFrame, column: str, size: float) -> set[str]:

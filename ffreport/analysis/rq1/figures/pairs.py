@@ -13,9 +13,9 @@ from ffcore.config import levels
 from ffreport.analysis import look
 from ffreport.analysis.published import BAND
 from ffreport.analysis.rq1.contrasts import NOT_RUN, PAIRS, in_part
+from ffreport.analysis.rq1.figures.grid import FAINT, entries_of
 from ffreport.base import words
 
-FAINT = 0.4
 BELOW = 0.28  # of a line: where a published mark stands
 
 
@@ -42,10 +42,7 @@ def ten_seeds(frame: pd.DataFrame) -> Figure:
         _seeds(axes[row], banded[banded["dataset"] == dataset], dataset)
     shown = banded[banded["dataset"].isin(datasets)]
     handles = look.entries("probability", look.LEVELS["probability"])
-    handles += look.origin_legend(shown["origin"])
-    if in_part(shown).any():
-        handles.append(look.mark("trained in part", alpha=FAINT))
-    look.below(figure, [*handles, look.patch(f"published mean ± {BAND:g} std")])
+    look.below(figure, [*handles, *entries_of(shown), look.patch(f"published mean ± {BAND:g} std")])
     return figure
 
 
@@ -126,9 +123,7 @@ def selection(frame: pd.DataFrame, table: pd.DataFrame) -> Figure:
         look.grid(axis, "y")
     axes[0, 0].set_ylabel("best − last test accuracy\n(percentage points)")
     shown = frame[frame["dataset"].isin(datasets)]
-    handles = look.origin_legend(shown["origin"])
-    if in_part(shown).any():
-        handles.append(look.mark("trained in part", alpha=FAINT, ms=5))
+    handles = entries_of(shown, ms=5)
     handles.append(look.mark("mean, 95 % interval", "_", "black", ms=10, mew=1.8))
     handles.append(look.mark("published, ten seeds", "D", "black", mfc="white", ms=5))
     look.beside(axes[0, -1], handles)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -200,14 +199,9 @@ def structure_map(frame: pd.DataFrame) -> Figure:
     figure, axes = look.canvas(1, 1, 8.2, 5.1)
     axis = axes[0, 0]
     margins = look.grid_table(frame, "margin")
-    lookup = {
-        ((r["norm"], r["aggregation"], r["inhibition"]), (r["probability"], r["activation"])): r
-        for r in frame.to_dict("records")
-    }
     strongest = max(float(np.nanmax(margins.to_numpy())), 1e-9)
-    for (y, row), (x, column) in product(enumerate(margins.index), enumerate(margins.columns)):
-        if (found := lookup.get((row, column))) is None:
-            continue
+    for (x, y), same in look.cells(frame, margins):
+        found = same.iloc[-1]
         colour = look.STRUCTURES.get(found["structure"], look.STRUCTURES["unclear"]).colour
         strength = 0.35 + 0.65 * min(max(np.nan_to_num(found["margin"]) / strongest, 0), 1) ** 0.5
         cell = plt.Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, color=colour, alpha=strength, lw=0)

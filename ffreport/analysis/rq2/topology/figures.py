@@ -98,8 +98,8 @@ def survival(frames: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
         axes[0, column].sharey(axes[0, 0])
     for axis in axes[:, 0]:
         axis.set_ylabel("bars that live longer (share)", fontsize=8.5)
-    seen = [look.STRUCTURES[s] for s in next(iter(frames.values()))]
-    look.below(figure, [look.line(s.name, s.colour, lw=1.8) for s in seen])
+    drawn = [look.STRUCTURES[s] for s in next(iter(frames.values()))]
+    look.below(figure, [look.line(s.name, s.colour, lw=1.8) for s in drawn])
     return figure
 
 
