@@ -108,6 +108,8 @@ def published_curve(place: tuple[str, ...]) -> np.ndarray:
 
 def summary(found: pd.DataFrame) -> str:
     """A frame of ``networks`` in sentences, as Markdown."""
+    if found.empty:
+        return words.bullets([], "No network has a published curve to lie beside.")
     lines = []
     for r in counts(found).to_dict("records"):
         judged = (
@@ -125,7 +127,7 @@ def summary(found: pd.DataFrame) -> str:
             f"{r['precision']}: {r['distance']:.1f} points over {r['epochs_run']} epochs, where 95 "
             f"% of {r['of']} are within {r['range']:.1f}."
         )
-    return words.bullets(lines, "No network has a published curve to lie beside.")
+    return words.bullets(lines)
 
 
 def collapses(found: pd.DataFrame) -> str:
