@@ -22,6 +22,7 @@ from scipy.stats import fisher_exact
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from ffreport.analysis import look  # noqa: E402
 from ffreport.analysis.claims import ledger as claims  # noqa: E402
 from ffreport.analysis.rq1 import accuracy, audit, contrasts, curves, verdicts  # noqa: E402
 from ffreport.analysis.rq1 import words as findings  # noqa: E402
@@ -112,7 +113,8 @@ def comparisons(m: Material) -> str:
     shown = table[table["low"].notna() & (table["accuracy"] != "selected")]
     for r in shown.to_dict("records"):
         ours = f"{r['difference']:+.1f} [{r['low']:.1f}, {r['high']:.1f}]"
-        lines.append([r["dataset"], f"{findings.RULES[r['second']]} − {findings.RULES[r['first']]}",
+        second, first = (look.level("probability", r[side]).short for side in ("second", "first"))
+        lines.append([r["dataset"], f"{second} − {first}",
                       r["accuracy"], ours, f"{r['published_difference']:+.1f}",
                       f"{r['pairs']} of {r['planned']}", f"{r['epochs_run']:.0f}",
                       r["same_direction"]])  # fmt: skip

@@ -13,6 +13,7 @@ from ffcore.config import Experiment
 from ffreport.analysis.estimate import BAND, CONTRARY, NO, NOT_RUN, YES, Estimate, judge
 from ffreport.analysis.estimate import OPEN as UNCLEAR
 from ffreport.analysis.rq1 import verdicts
+from ffreport.base.words import bullets, signed
 from ffreport.data import sources
 from ffreport.study.profiles import Profile
 
@@ -159,7 +160,7 @@ def findings(found: pd.DataFrame) -> str:
     """
     ran = found[found["matters"] != NOT_RUN]
     if ran.empty:
-        return "- No choice was run together with its base."
+        return bullets([], "No choice was run together with its base.")
     lines = []
     for (dataset, configuration), part in ran.groupby(["dataset", "configuration"], sort=False):
         moved, rest, unclear = (part[part["matters"] == m] for m in (YES, NO, UNCLEAR))
@@ -179,7 +180,7 @@ def findings(found: pd.DataFrame) -> str:
     lines += _by_chance(ran)
     if lacking := len(found) - len(ran):
         lines.append(f"{lacking} of {len(found)} choices are {NOT_RUN}, or their base is.")
-    return "\n".join(f"- {line}" for line in lines)
+    return bullets(lines)
 
 
 def _by_chance(ran: pd.DataFrame) -> list[str]:
@@ -197,7 +198,7 @@ def _by_chance(ran: pd.DataFrame) -> list[str]:
 
 def _list(rows: pd.DataFrame, opening: str = "") -> str:
     """Choices with their differences, after a colon; nothing of none."""
-    named = [f"{r['choice']} ({_signed(r['difference'])})" for r in rows.to_dict("records")]
+    named = [f"{r['choice']} ({signed(r['difference'], '.2f')})" for r in rows.to_dict("records")]
     return f"{opening}: {'; '.join(named)}{'.' if opening else ''}" if named else ""
 
 
@@ -214,7 +215,3 @@ def _sampled(first: float, second: float, images: int) -> Estimate:
     half = 100 * stats.norm.ppf(0.975) * np.sqrt((shares * (1 - shares)).sum() / images)
     gap = second - first
     return Estimate(gap, gap - half, gap + half, images, "test images")
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")

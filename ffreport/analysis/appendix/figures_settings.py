@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ffcore.config import levels
-from ffreport.analysis.look import (
-    activation_mark,
-    activation_name,
-    canvas,
-    interval,
-    named,
-    nothing,
-    probability_colour,
-)
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from ffcore.config import FACTORS, levels
+from ffreport.analysis import look
 
 BAND_COLOUR = "0.9"
 LINEAR = 5.0  # percentage points on either side of zero that are never on a logarithmic scale
@@ -31,6 +20,7 @@ MATTERS = {"yes": ("#D55E00", True), "no": ("#0072B2", False)}
 UNCLEAR = "#D55E00", False
 
 
+@look.styled
 def deviation_over_share(found: pd.DataFrame, band: float) -> Figure:
     """Deviation of accuracy over the share of positive units: thin a configuration, thick their
     mean with its 95 % t interval over configurations; a panel a probability.
@@ -40,12 +30,12 @@ def deviation_over_share(found: pd.DataFrame, band: float) -> Figure:
         band: half the height of the published band, in percentage points.
     """
     if found.empty:
-        return nothing("no configuration has every share of positive units")
+        return look.nothing("no configuration has every share of positive units")
     kinds = levels("probability", found["probability"])
     activations = levels("activation", found["activation"])
-    figure, axes = canvas(1, len(kinds), 4.1 * len(kinds) + 0.4, 3.7, sharey=True)
+    figure, axes = look.canvas(1, len(kinds), 4.1 * len(kinds) + 0.4, 3.7, sharey=True)
     for axis, kind in zip(axes[0], kinds, strict=True):
-        part, colour = found[found["probability"] == kind], probability_colour(kind)
+        part, colour = found[found["probability"] == kind], look.level("probability", kind).colour
         table = part.pivot_table(
             index=["activation", "dataset", "configuration"], columns="positive_fraction",
             values="deviation",
@@ -53,32 +43,29 @@ def deviation_over_share(found: pd.DataFrame, band: float) -> Figure:
         axis.axhspan(-band, band, color=BAND_COLOUR, lw=0, zorder=0)
         axis.axhline(0, color="0.55", lw=0.8, zorder=1)
         for keys, row in table.iterrows():
-            mark = activation_mark(keys[0])
+            mark = look.level("activation", keys[0]).mark
             axis.plot(table.columns, row, color=colour, lw=0.8, alpha=0.55, marker=mark, ms=3.8,
                       mew=0)  # fmt: skip
-        mean, half = np.array([interval(table[share]) for share in table]).T
+        mean, half = np.array([look.interval(table[share]) for share in table]).T
         axis.errorbar(table.columns, mean, half, color="black", lw=2, capsize=3, elinewidth=1.1,
                       marker="D", ms=4, zorder=4)  # fmt: skip
         inside = 100 * (part["deviation"].abs() <= band).mean()
         axis.set_title(
-            f"{named(kind)}\n{inside:.0f} % of {len(part)} results within ±{band:g} points",
-            fontsize=9.5,
+            f"{look.level('probability', kind).name}\n"
+            f"{inside:.0f} % of {len(part)} results within ±{band:g} points"
         )
         _shares(axis, table.columns)
     axes[0, 0].set_ylabel("accuracy − configuration's mean\n(percentage points)")
-    handles: list[Any] = [
-        plt.Line2D([], [], color="0.4", lw=0.7, marker=activation_mark(a), ms=4, mew=0,
-                   label=f"one configuration, {activation_name(a)} units")
-        for a in activations
-    ]  # fmt: skip
-    handles.append(plt.Line2D([], [], color="black", lw=2, marker="D", ms=4,
-                              label="mean, 95 % interval"))  # fmt: skip
-    handles.append(plt.Rectangle((0, 0), 1, 1, color=BAND_COLOUR, label=f"±{band:g} points"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)),
-                  fontsize=8, frameon=False)  # fmt: skip
+    units = [look.level("activation", a) for a in activations]
+    handles = [look.line(f"one configuration, {unit.name} units", "0.4", lw=0.7, marker=unit.mark,
+                         ms=4, mew=0) for unit in units]  # fmt: skip
+    handles.append(look.line("mean, 95 % interval", "black", lw=2, marker="D", ms=4))
+    handles.append(look.patch(f"±{band:g} points", BAND_COLOUR))
+    look.below(figure, handles, min(3, len(handles)))
     return figure
 
 
+@look.styled
 def deviation_spread(found: pd.DataFrame, band: float, near: float) -> Figure:
     """Distribution of the deviations by probability and activation: a mark a result, the middle
     half as a box with the median; beside it how much lies inside the band.
@@ -89,25 +76,25 @@ def deviation_spread(found: pd.DataFrame, band: float, near: float) -> Figure:
         near: shares of positive units so far from one half, or nearer, have full marks.
     """
     if found.empty:
-        return nothing("no configuration has every share of positive units")
+        return look.nothing("no configuration has every share of positive units")
     groups = [
         (kind, activation)
         for kind in levels("probability", found["probability"])
         for activation in levels("activation", found["activation"])
         if ((found["probability"] == kind) & (found["activation"] == activation)).any()
     ]
-    figure, axes = canvas(1, 1, 7.6, 0.52 * len(groups) + 1.7)
+    figure, axes = look.canvas(1, 1, 7.6, 0.52 * len(groups) + 1.7)
     axis, draw = axes[0, 0], np.random.default_rng(0)
     axis.axvspan(-band, band, color=BAND_COLOUR, lw=0, zorder=0)
     axis.axvline(0, color="0.55", lw=0.8, zorder=1)
     for place, (kind, activation) in enumerate(groups):
         part = found[(found["probability"] == kind) & (found["activation"] == activation)]
-        values, colour = part["deviation"].to_numpy(float), probability_colour(kind)
+        values, colour = part["deviation"].to_numpy(float), look.level("probability", kind).colour
         full = (part["positive_fraction"] - 0.5).abs().to_numpy() <= near
         jitter = place + draw.uniform(-0.16, 0.16, len(part))
-        axis.scatter(values, jitter, s=18, marker=activation_mark(activation), lw=0.8, alpha=0.85,
+        axis.scatter(values, jitter, s=18, marker=look.level("activation", activation).mark, lw=0.8,
                      facecolors=[colour if f else "white" for f in full], edgecolors=colour,
-                     zorder=3)  # fmt: skip
+                     alpha=0.85, zorder=3)  # fmt: skip
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
         axis.barh(place, high - low, 0.62, low, color="none", edgecolor="0.25", lw=0.9, zorder=4)
         axis.vlines(middle, place - 0.31, place + 0.31, color="black", lw=2, zorder=5)
@@ -116,20 +103,22 @@ def deviation_spread(found: pd.DataFrame, band: float, near: float) -> Figure:
                   transform=axis.get_yaxis_transform(), va="center", fontsize=8)  # fmt: skip
     axis.text(1.01, -0.75, f"inside ±{band:g}", transform=axis.get_yaxis_transform(), fontsize=8,
               va="center", weight="bold")  # fmt: skip
-    names = [f"{named(kind)}, {activation_name(activation)} units" for kind, activation in groups]
+    seen = [(look.level("probability", p), look.level("activation", a)) for p, a in groups]
+    names = [f"{kind.name}, {unit.name} units" for kind, unit in seen]
     axis.set_yticks(range(len(groups)), names)
     axis.set_ylim(len(groups) - 0.5, -0.6)
     axis.set_xlabel("accuracy − configuration's mean (percentage points)")
     around = f"{100 * (0.5 - near):g}–{100 * (0.5 + near):g} %"
     handles = [
-        plt.Line2D([], [], marker="o", ls="", color="0.3", label=f"{around} positive units"),
-        plt.Line2D([], [], marker="o", ls="", color="0.3", mfc="white", label="fewer, or more"),
-        plt.Line2D([], [], color="black", lw=2, label="median, in the box of the middle half"),
+        look.mark(f"{around} positive units"),
+        look.mark("fewer, or more", mfc="white"),
+        look.line("median, in the box of the middle half", "black", lw=2),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    look.below(figure, handles)
     return figure
 
 
+@look.styled
 def choice_effects(found: pd.DataFrame) -> Figure:
     """Difference in last accuracy by each choice that the papers leave open, with its interval; a
     row a choice, a panel a base configuration, FFA first. Grey: what does not matter.
@@ -139,7 +128,7 @@ def choice_effects(found: pd.DataFrame) -> Figure:
             setting, then of the choice's own.
     """
     if found.empty:
-        return nothing("no choice is planned")
+        return look.nothing("no choice is planned")
     found = found.assign(size=found["difference"].abs())
     first = found.groupby("setting")["size"].transform("max")
     order = found.assign(first=first).groupby("choice", sort=False)[["first", "size"]].max()
@@ -148,7 +137,7 @@ def choice_effects(found: pd.DataFrame) -> Figure:
         found.groupby(["dataset", "configuration"]),
         key=lambda panel: _names(panel[0][1])[-1] != "ffa-sigmoid",
     )
-    figure, axes = canvas(
+    figure, axes = look.canvas(
         1, len(panels), 2.35 * len(panels) + 2.3, 0.29 * len(rows) + 1.9, sharey=True
     )  # fmt: skip
     for axis, ((dataset, configuration), part) in zip(axes[0], panels, strict=True):
@@ -174,18 +163,16 @@ def choice_effects(found: pd.DataFrame) -> Figure:
         if part["in_std"].notna().any():
             grey += f", {half / part['band_last_std'].iloc[0]:.0f} published std"
         axis.set_xlabel(f"change of last accuracy\n(points{note})\n{grey}", fontsize=8)
-        axis.grid(axis="y", color="0.94")
-        axis.set_axisbelow(True)
+        look.grid(axis, "y")
     axes[0, 0].set_yticks(range(len(rows)), rows)
     axes[0, 0].set_ylim(-0.6, len(rows) - 0.4)
     names = ("moves the accuracy", "does not", "unclear: the interval includes zero")
     handles = [
-        plt.Line2D([], [], marker="o", lw=1.3, color=c, mfc=c if filled else "white", label=name)
+        look.line(name, c, marker="o", lw=1.3, mfc=c if filled else "white")
         for name, (c, filled) in zip(names, (*MATTERS.values(), UNCLEAR), strict=True)
     ]
-    handles.append(plt.Line2D([], [], ls="", marker="$–$", color="0.4", label="does not apply"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=2 * min(2, len(panels)),
-                  fontsize=8, frameon=False)  # fmt: skip
+    handles.append(look.mark("does not apply", "$–$", "0.4"))
+    look.below(figure, handles, 2 * min(2, len(panels)))
     return figure
 
 
@@ -203,10 +190,13 @@ def _scale(axis: Axes, known: pd.DataFrame) -> str:
 
 
 def _panel_title(dataset: str, configuration: str, base: float) -> str:
-    norm, aggregation, inhibition, activation, probability = _names(configuration)
+    factors = dict(zip(FACTORS, _names(configuration), strict=True))
+    norm, aggregation, inhibition, activation, probability = (
+        look.level(factor, value).name for factor, value in factors.items()
+    )
     return (
-        f"{named(probability)}\n{activation_name(activation)}, {named(norm)} {aggregation}, "
-        f"{named(inhibition)}\n{dataset}: {'not run' if np.isnan(base) else f'{base:.1f} %'}"
+        f"{probability}\n{activation}, {norm} {aggregation}, {inhibition}\n"
+        f"{dataset}: {'not run' if np.isnan(base) else f'{base:.1f} %'}"
     )
 
 

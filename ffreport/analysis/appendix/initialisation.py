@@ -22,6 +22,7 @@ from torch import Tensor
 from ffcore import goodness
 from ffcore.errors import ConfigError
 from ffreport.base.threads import one_thread
+from ffreport.base.words import bullets
 
 Floats = NDArray[np.floating[Any]]
 
@@ -189,11 +190,11 @@ def summary(initial: pd.DataFrame) -> str:
         ok = part["p_value"].min() * len(part) >= LEVEL
         largest = part["deviation"].abs().max()
         lines.append(
-            f"- *{source}*: {int((part['p_value'] >= LEVEL).sum())} of {len(part)} expectations "
+            f"*{source}*: {int((part['p_value'] >= LEVEL).sum())} of {len(part)} expectations "
             f"lie in their 95 % intervals; the largest deviation is {largest:.2g} %. Over all of "
             f"them, a deviation {'cannot' if ok else 'can'} be told from chance."
         )
-    return "\n".join(lines)
+    return bullets(lines)
 
 
 def over_networks(values: Floats, target: float) -> tuple[float, float, float]:

@@ -18,6 +18,7 @@ from ffcore import goodness
 from ffcore.config import FACTORS, make_experiment
 from ffreport.analysis.appendix.initialisation import LEVEL, Floats, Layers, over_networks
 from ffreport.base.threads import one_thread
+from ffreport.base.words import bullets
 
 THETAS: dict[str, tuple[float | None, ...]] = {"sigmoid": (0.0, None), "ffa-sigmoid": (None,)}
 TOLERANCE = 1e-3  # a probability that changes by less counts as scale-invariant
@@ -122,7 +123,7 @@ def identity_summary(slopes: pd.DataFrame) -> str:
         gap = (part["identity"] - part["gradient"]).abs().max()
         low, high = part["mean_probability"].min(), part["mean_probability"].max()
         lines.append(
-            f"- *{source}*, {rule}: ¼ − Var[P] **{'fails' if rejected else 'holds'}**"
+            f"*{source}*, {rule}: ¼ − Var[P] **{'fails' if rejected else 'holds'}**"
             f"{'' if rejected else ' as far as these draws can tell'}. E[P] = ½ is rejected for "
             f"{rejected} of {len(part)} layers (E[P] is {low:.3f} to {high:.3f}); the two sides "
             f"differ by at most {gap:.2g}."
@@ -132,7 +133,7 @@ def identity_summary(slopes: pd.DataFrame) -> str:
                 " In a single network, E[P] over the samples is off ½ by up to "
                 f"{part['network_offset'].max():.2g} on average."
             )
-    return "\n".join(lines)
+    return bullets(lines)
 
 
 def saturation_summary(table: pd.DataFrame) -> str:
@@ -142,11 +143,11 @@ def saturation_summary(table: pd.DataFrame) -> str:
         ffa, polar = (part[part["probability"] == p] for p in ("ffa-sigmoid", "sigmoid"))
         dead = [f"{int((p['clamped'] == 100).sum())} of {len(p)}" for p in (ffa, polar)]
         lines.append(
-            f"- *{source}*, widest layer: **no sample has any gradient** for {dead[0]} kinds of "
+            f"*{source}*, widest layer: **no sample has any gradient** for {dead[0]} kinds of "
             f"FFA layers and {dead[1]} of Polar-FFA layers, where at most "
             f"{polar['clamped'].max():.0f} % of the samples are clamped."
         )
-    return "\n".join(lines)
+    return bullets(lines)
 
 
 def scale_invariance(gammas: Floats, shares: Sequence[float] = SHARES) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from ffcore.config import FACTORS, Experiment, levels, make_experiment
 from ffreport.analysis import published
 from ffreport.analysis.estimate import IN_PART, NOT_COMPARABLE, NOT_RUN, ROUNDING, Estimate, judge
 from ffreport.analysis.published import as_published
+from ffreport.base.words import bullets, signed
 from ffreport.data import sources
 from ffreport.study.study import Study
 
@@ -177,7 +178,7 @@ def findings(frame: pd.DataFrame, study: Study) -> str:
     """The claim and the test for balance in computed sentences, as a Markdown list."""
     found = deviations(frame)
     if found.empty:
-        return f"- {left_out(frame)} Nothing can be said."
+        return bullets([f"{left_out(frame)} Nothing can be said."])
     table = shares(frame, study).set_index(["accuracy", "of"])
     first = table.loc[("best", "all")]
     lines = [
@@ -211,10 +212,11 @@ def findings(frame: pd.DataFrame, study: Study) -> str:
         )
     worst = found.loc[found["deviation"].abs().idxmax()]
     lines.append(
-        f"The largest deviation is {_signed(worst['deviation'])} points: {worst['configuration']} "
-        f"on {worst['dataset']} with {100 * worst['positive_fraction']:g} % positive units."
+        f"The largest deviation is {signed(worst['deviation'], '.1f')} points: "
+        f"{worst['configuration']} on {worst['dataset']} with "
+        f"{100 * worst['positive_fraction']:g} % positive units."
     )
-    return "\n".join(f"- {line}" for line in lines)
+    return bullets(lines)
 
 
 def _whole(frame: pd.DataFrame, column: str) -> pd.Series:
@@ -274,11 +276,7 @@ def _direction(row: dict[str, Any], measure: str, more: str, less: str) -> str:
     """A sentence on a fitted change and whether its interval excludes zero."""
     change, low, high = (row[f"{measure}{end}"] for end in ("", "_low", "_high"))
     if np.isnan(low):
-        return f"{more} change accuracy by {_signed(change)} points against {less}."
+        return f"{more} change accuracy by {signed(change, '.1f')} points against {less}."
     known = "" if low > 0 or high < 0 else ", an interval that includes zero"
-    return (f"{more} change accuracy by {_signed(change)} points against {less} "
-            f"({_signed(low)} to {_signed(high)}{known}).")  # fmt: skip
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
+    return (f"{more} change accuracy by {signed(change, '.1f')} points against {less} "
+            f"({signed(low, '.1f')} to {signed(high, '.1f')}{known}).")  # fmt: skip

@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from ffreport.analysis.appendix.initialisation import NORMAL
 from ffreport.analysis.estimate import NO, YES
+from ffreport.base.words import bullets, span
 
 EXACT, NEAR, FAR = 1e-6, 0.02, 0.1  # relative deviations
 SPREADS = np.logspace(-2, 1.5, 36)  # standard deviations of z at which the bounds are tried
@@ -116,13 +117,12 @@ def slips(initial: pd.DataFrame, bounds: pd.DataFrame, symmetric: pd.DataFrame) 
 def summary(table: pd.DataFrame) -> str:
     """How many of the slips the numbers show, and each with its numbers, in Markdown."""
     count = int((table["shown"] == YES).sum())
-    lines = [f"**{count} of {len(table)} are shown by the numbers.**", ""]
-    for row in table.to_dict("records"):
-        lines.append(
-            f"- *{row['equation']}*, printed: {row['printed']}. What follows: {row['follows']}. "
-            f"**{'Shown' if row['shown'] == YES else 'Not shown'}**: {row['found']}."
-        )
-    return "\n".join(lines)
+    of_each = bullets(
+        f"*{row['equation']}*, printed: {row['printed']}. What follows: {row['follows']}. "
+        f"**{'Shown' if row['shown'] == YES else 'Not shown'}**: {row['found']}."
+        for row in table.to_dict("records")
+    )
+    return f"**{count} of {len(table)} are shown by the numbers.**\n\n{of_each}"
 
 
 def _a0(initial: pd.DataFrame) -> tuple[str, ...]:
@@ -136,7 +136,7 @@ def _a0(initial: pd.DataFrame) -> tuple[str, ...]:
     away = {norm: (r - 1).abs() for norm, r in by_norm.items()}
     slip = away["l1"].max() < NEAR and min(away["l2"].min(), away["l2sq"].min()) > FAR
     found = "; ".join(
-        f"E {name} = {_span(by_norm[norm])} · n/2"
+        f"E {name} = {span(by_norm[norm], '.3f')} · n/2"
         for norm, name in (("l1", "‖σ(ℓ)‖₁"), ("l2", "‖σ(ℓ)‖₂"), ("l2sq", "‖σ(ℓ)‖₂²"))
     )
     widths = (
@@ -198,11 +198,6 @@ def _edge(values: np.ndarray, grid: np.ndarray, top: int, step: int) -> float:
         at += step
     first, second = sorted((grid[at], grid[at - step]))
     return float(optimize.brentq(lambda x: float(excess(np.array(x))), first, second, xtol=1e-14))
-
-
-def _span(values: pd.Series) -> str:
-    low, high = f"{values.min():.3f}", f"{values.max():.3f}"
-    return low if low == high else f"{low} to {high}"
 
 
 def _shown(slip: bool) -> str:

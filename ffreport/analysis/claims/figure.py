@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
+from ffreport.analysis import look
 from ffreport.analysis.claims.ledger import (
     CONTRADICTED,
     NOISE,
@@ -15,10 +17,7 @@ from ffreport.analysis.claims.ledger import (
     UNDERPOWERED,
     ledger,
 )
-from ffreport.analysis.look import canvas
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ffreport.base.words import number
 
 # Colour and mark of each verdict; the mark tells them apart without colour.
 MARKS = {
@@ -31,6 +30,7 @@ MARKS = {
 LINEAR, REACH = 2.0, 300.0  # half-widths of an interval
 
 
+@look.styled
 def forest(found: pd.DataFrame) -> Figure:
     """A line a claim and data set: its 95 % interval, in half-widths of its own from the bound, the
     nearer one where a claim has two.
@@ -47,7 +47,7 @@ def forest(found: pd.DataFrame) -> Figure:
     rows = found.assign(place=places)
     order = {claim: i for i, claim in enumerate(dict.fromkeys(rows["claim"]))}
     rows = rows.sort_values("claim", key=lambda c: c.map(order), kind="stable")
-    figure, axes = canvas(1, 1, 7.4, 0.24 * len(rows) + 1.3)
+    figure, axes = look.canvas(1, 1, 7.4, 0.24 * len(rows) + 1.3)
     axis = axes[0, 0]
     axis.axvspan(-REACH, 0, color="0.955", lw=0, zorder=0)
     axis.axvline(0, color="0.3", lw=0.9, zorder=1)
@@ -69,7 +69,7 @@ def forest(found: pd.DataFrame) -> Figure:
     axis.set_xscale("symlog", linthresh=LINEAR, linscale=1.2)
     axis.set_xlim(-REACH * 1.3, REACH * 1.3)
     ticks = [-100, -10, -1, 0, 1, 10, 100]
-    axis.set_xticks(ticks, [f"{t:g}".replace("-", "−") for t in ticks])
+    axis.set_xticks(ticks, [number(t, "g") for t in ticks])
     axis.minorticks_off()
     axis.set_xlabel("distance from the bound, in half-widths of the 95 % interval")
     for x, text, side in (
@@ -78,15 +78,12 @@ def forest(found: pd.DataFrame) -> Figure:
     ):
         axis.text(x, 1.0, text, transform=axis.transAxes, ha=side, va="bottom", color="0.35",
                   fontsize=8)  # fmt: skip
-    handles: list[Any] = [
-        axis.plot([], [], marker=mark, color=colour, ls="",
-                  mfc="white" if v == UNDERPOWERED else colour,
-                  label=f"{v} ({int((rows['verdict'] == v).sum())})")[0]
+    handles = [
+        look.mark(f"{v} ({int((rows['verdict'] == v).sum())})", mark, colour,
+                  mfc="white" if v == UNDERPOWERED else colour)
         for v, (colour, mark) in MARKS.items() if (rows["verdict"] == v).any()
     ]  # fmt: skip
-    figure.legend(
-        handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=8
-    )
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     return figure
 
 

@@ -14,6 +14,7 @@ from ffreport.analysis import published
 from ffreport.analysis.estimate import NOT_RUN, Estimate
 from ffreport.analysis.published import as_published, beside_published
 from ffreport.analysis.rq1 import contrasts, verdicts
+from ffreport.base import words
 from ffreport.runs.results import OWN, SHIPPED, Result
 from ffreport.study.study import Study
 
@@ -134,10 +135,7 @@ def sources(frame: pd.DataFrame) -> str:
             cut = f" of {planned:.0f} planned" if run < planned else ""
             counts.append(f"{len(same)} {origin} ({run:.0f}{cut} epochs)")
         if early.any():
-            run = part.loc[early, "epochs_run"]
-            span = (
-                f"{run.min():.0f} to {run.max():.0f}" if run.nunique() > 1 else f"{run.min():.0f}"
-            )
+            span = words.span(part.loc[early, "epochs_run"], ".0f")
             counts.append(f"{early.sum()} {origin} (stopped early, {span} epochs)")
     lacking = int((frame["origin"] == NOT_RUN).sum())
     return ", ".join([*counts, *([f"{lacking} {NOT_RUN}"] if lacking else [])])
@@ -152,9 +150,8 @@ def headline(frame: pd.DataFrame, study: Study) -> str:
     alone = [name for name in frame["dataset"].unique() if not published.covers(name)]
     beside = f". The papers publish no figure for {', '.join(alone)}" if alone else ""
     return (
-        f"{len(there)} of {len(frame)} planned networks, on {sets}; {seeds} "
-        f"seed{'s' if seeds > 1 else ''}; layers of {widths} units; {sources(frame)}; profile "
-        f"{study.profile.label}{beside}"
+        f"{len(there)} of {len(frame)} planned networks, on {sets}; {words.count(seeds, 'seed')}; "
+        f"layers of {widths} units; {sources(frame)}; profile {study.profile.label}{beside}"
     )
 
 

@@ -11,10 +11,11 @@ from itertools import combinations
 import pandas as pd
 
 from ffcore.config import FACTORS
-from ffreport.analysis import published
+from ffreport.analysis import look, published
 from ffreport.analysis.estimate import CONTRARY, OPEN, UNPUBLISHED, decided
 from ffreport.analysis.rq1.contrasts import NEVER
 from ffreport.analysis.rq1.verdicts import WITHIN, in_band
+from ffreport.base import words
 
 ALL = "all four"
 LEAST = {"mnist": 8.92}  # percent: share of the rarest class, 10 where classes are equal
@@ -124,39 +125,38 @@ def claims(table: pd.DataFrame | None = None) -> pd.DataFrame:
 
 def summary(table: pd.DataFrame) -> str:
     """A frame of ``claims`` as a Markdown list."""
-    return "\n".join(
-        f"- **{row['table']}.** {row['claim']} *{row['verdict'].capitalize()}.* {row['follows']}"
+    return words.bullets(
+        f"**{row['table']}.** {row['claim']} *{row['verdict'].capitalize()}.* {row['follows']}"
         for row in table.to_dict("records")
     )
-
-
-NORMS = {"l2sq": "‖h‖₂²", "l2": "‖h‖₂", "l1": "‖h‖₁"}
-RULES = {"ffa-sigmoid": "FFA", "sigmoid": "sigmoid Polar-FFA", "symmetric": "symmetric Polar-FFA"}
 
 
 def _norm(table: pd.DataFrame, probability: str) -> dict[str, str]:
     found = means("norm", table)
     found = found[(found["datasets"] == ALL) & (found["probability"] == probability)]
-    values = ", ".join(f"{NORMS[r['norm']]} {r['mean']:.2f}" for r in found.to_dict("records"))
+    norms = look.LEVELS["norm"]
+    values = ", ".join(
+        f"{norms[n].name} {m:.2f}" for n, m in found.set_index("norm")["mean"].items()
+    )
     best = ranking("norm", table)
     best = best[best["probability"] == probability].set_index("datasets")
-    lead, rule = best.loc[ALL], RULES[probability]
+    lead, rule = best.loc[ALL], look.level("probability", probability).short
     singles = [d for d in best.index if d != ALL and not d.startswith("without")]
     agree = [d for d in singles if best.loc[d, "best"] == lead["best"]]
+    rest = [f"{d} ({norms[best.loc[d, 'best']].name})" for d in singles if d not in agree]
     text = (
-        f"Means over all four data sets: {values} %. {NORMS[lead['best']]} leads by "
-        f"{lead['lead']:.2f} points; it is best on {_listed(agree)}"
+        f"Means over all four data sets: {values} %. {norms[lead['best']].name} leads by "
+        f"{lead['lead']:.2f} points; it is best on {', '.join(agree) or 'none by itself'}"
+        f"{', not on ' + ', '.join(rest) if rest else ''}."
     )
-    rest = [f"{d} ({NORMS[best.loc[d, 'best']]})" for d in singles if d not in agree]
-    text += f", not on {', '.join(rest)}." if rest else "."
     if probability != "ffa-sigmoid":
         return {"table": "F1", "claim": f"Which norm is best for {rule}.", "follows": text,
                 "verdict": UNPUBLISHED}  # fmt: skip
     other = exchanged("l1", probability, table=table)
     if other:
         text += (
-            f" The statement would follow if the rows of {NORMS['l1']} and {NORMS[other]} were "
-            "exchanged."
+            f" The statement would follow if the rows of {norms['l1'].name} and "
+            f"{norms[other].name} were exchanged."
         )
     return {"table": "F1", "claim": f"The L1 norm is best for {rule}.", "follows": text,
             "verdict": decided(not other)}  # fmt: skip
@@ -183,7 +183,7 @@ def _consistent(table: pd.DataFrame) -> dict[str, str]:
     checks = own_band(table)
     outside = checks[~checks["inside"]].sort_values("z", key=abs, ascending=False)
     listed = [
-        f"{r['dataset']} {'-'.join(r[f] for f in FACTORS)}: {r['published_best']:.2f} against "
+        f"{r['dataset']} {words.configuration(r)}: {r['published_best']:.2f} against "
         f"{r['best_mean']:.2f} ± {r['best_std']:.2f}, z = {r['z']:+.1f}"
         for r in outside.to_dict("records")
     ]
@@ -199,7 +199,7 @@ def _guessing(table: pd.DataFrame) -> dict[str, str]:
     least = table["dataset"].map(lambda name: LEAST.get(name, 10.0))
     below = table[table["published_best"] < least].sort_values("published_best")
     listed = ", ".join(
-        f"{r['published_best']:.2f} ({r['dataset']} {'-'.join(r[f] for f in FACTORS)})"
+        f"{r['published_best']:.2f} ({r['dataset']} {words.configuration(r)})"
         for r in below.to_dict("records")
     )
     text = f"{len(below)} of {len(table)} values are lower" + (f": {listed}." if listed else ".")
@@ -213,9 +213,9 @@ def _robust(table: pd.DataFrame) -> dict[str, str]:
     never = groups.apply(lambda v: int((v < NEVER).sum()))
     spread = table.groupby(["dataset", "probability"])["published_best"].std().unstack().mean()
     parts = [
-        f"{RULES[p]} {never[p]} of {len(groups.get_group(p))} below {NEVER:g} %, standard "
+        f"{seen.short} {never[p]} of {len(groups.get_group(p))} below {NEVER:g} %, standard "
         f"deviation over configurations {spread[p]:.1f} points"
-        for p in FACTORS["probability"]
+        for p, seen in look.LEVELS["probability"].items()
     ]
     ffa = FACTORS["probability"][0]
     polar = [p for p in FACTORS["probability"] if p != ffa]
@@ -272,7 +272,3 @@ def _misfiled() -> list[dict[str, str]]:
                      f"{abs(z[1]):.1f} from the mean of {slip['of']}. It is left out here.",
                      "verdict": CONTRARY})  # fmt: skip
     return rows
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) if names else "none by itself"

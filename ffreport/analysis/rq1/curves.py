@@ -17,6 +17,7 @@ import pandas as pd
 
 from ffcore.config import FACTORS
 from ffreport.analysis import published, stats
+from ffreport.base import words
 
 KEYS = ["dataset", *FACTORS]
 RANGE = 0.95  # of the distances between pairs of the authors' seeds
@@ -108,7 +109,7 @@ def published_curve(place: tuple[str, ...]) -> np.ndarray:
 def summary(found: pd.DataFrame) -> str:
     """A frame of ``networks`` in sentences, as Markdown."""
     if found.empty:
-        return "- No network has a published curve to lie beside."
+        return words.bullets([], "No network has a published curve to lie beside.")
     lines = []
     for r in counts(found).to_dict("records"):
         judged = (
@@ -126,7 +127,7 @@ def summary(found: pd.DataFrame) -> str:
             f"{r['precision']}: {r['distance']:.1f} points over {r['epochs_run']} epochs, where 95 "
             f"% of {r['of']} are within {r['range']:.1f}."
         )
-    return "\n".join(f"- {line}" for line in lines)
+    return words.bullets(lines)
 
 
 def collapses(found: pd.DataFrame) -> str:
@@ -139,8 +140,7 @@ def collapses(found: pd.DataFrame) -> str:
         f"{r['published_lost']:.1f}."
         for r in fallen.sort_values("lost", ascending=False).to_dict("records")
     ]
-    lines = lines or [f"No network loses more than {LOST:g} points, ours or theirs."]
-    return "\n".join(f"- {line}" for line in lines)
+    return words.bullets(lines, f"No network loses more than {LOST:g} points, ours or theirs.")
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

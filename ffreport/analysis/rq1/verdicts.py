@@ -24,6 +24,7 @@ from ffreport.analysis.estimate import (
     judge,
 )
 from ffreport.analysis.rq1.contrasts import in_part
+from ffreport.base.words import bullets, configuration, count
 from ffreport.runs.results import OWN, SHIPPED
 from ffreport.study.study import Study
 
@@ -149,8 +150,8 @@ def summary(table: pd.DataFrame) -> str:
         over = part["seeds"].max()
         lines.append(
             f"**{dataset}**: {hits} of {len(part)} configurations have their last accuracy within "
-            f"{band} of the published mean ({100 * hits / len(part):.0f} %); ours has {over} "
-            f"seed{'s' if over > 1 else ''}."
+            f"{band} of the published mean ({100 * hits / len(part):.0f} %); ours has "
+            f"{count(over, 'seed')}."
         )
         misses = part[part["verdict"] == OUTSIDE]
         if len(misses):
@@ -188,7 +189,7 @@ def summary(table: pd.DataFrame) -> str:
             f"{n} on {d}" for d, n in part["dataset"].value_counts(sort=False).items()
         )
         lines.append(f"{verdict[0].upper()}{verdict[1:]}: {len(part)} of {len(table)} ({where}).")
-    return "\n".join(f"- {line}" for line in lines)
+    return bullets(lines)
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -229,11 +230,6 @@ def completing_commands(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
              "command": study.profile.command("train", chosen, "--only rq1")}
         )  # fmt: skip
     return pd.DataFrame(rows, columns=["dataset", "not_run", "in_part", "of", "command"])
-
-
-def configuration(row: Any) -> str:
-    """The factors of a row in one word, such as l2-sum-none-relu-sigmoid."""
-    return "-".join(row[f] for f in FACTORS)
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -12,10 +12,9 @@ from ffcore.config import FACTORS, levels
 from ffreport.analysis.estimate import NO, NOT_RUN, TOO_FEW, YES
 from ffreport.analysis.estimate import OPEN as UNDECIDED
 from ffreport.analysis.estimate import UNPUBLISHED as NOTHING
+from ffreport.analysis.look import level
 from ffreport.analysis.rq1.contrasts import CONFIGURATION, NEVER, OTHERS
-
-RULES = {"ffa-sigmoid": "FFA", "sigmoid": "sigmoid Polar-FFA", "symmetric": "symmetric Polar-FFA"}
-LEVELS = {"l2sq": "‖h‖₂²", "l2": "‖h‖₂", "l1": "‖h‖₁", "relu": "ReLU"}
+from ffreport.base.words import bullets, configuration, interval, number, p_value, signed
 
 
 def grid(frame: pd.DataFrame) -> str:
@@ -27,7 +26,7 @@ def grid(frame: pd.DataFrame) -> str:
         planned = frame.loc[frame["dataset"] == dataset, "configuration"].nunique()
         lines.append(
             f"**{dataset}**, {len(part)} of {planned} configurations: from {low['best']:.1f} % "
-            f"({_configuration(low)}) to {top['best']:.1f} % ({_configuration(top)})."
+            f"({configuration(low)}) to {top['best']:.1f} % ({configuration(top)})."
         )
         for probability, same in _by_probability(part):
             never = int((same["best"] < NEVER).sum())
@@ -36,25 +35,23 @@ def grid(frame: pd.DataFrame) -> str:
                 f"{same['best'].median():.1f} %{_spread(same['best'])}; {never} of {len(same)} "
                 f"below {NEVER:g} %."
             )
-    return _listed(lines)
+    return bullets(lines)
 
 
 def agreement(table: pd.DataFrame) -> str:
     """A table of ``contrasts.agreement``: best, and last after it."""
-    if table.empty:
-        return _listed(["No configuration has a result and a published figure: none to compare."])
-    lines = [
-        f"**{r['dataset']}**, {r['accuracy']}: over {r['configurations']} of {r['planned']} "
-        f"configurations "
-        f"ours and theirs after {r['epochs_run']:.0f} epochs rank with Spearman ρ = "
-        f"{_number(r['spearman'], '.2f')}"
-        f"{_interval(r, 'spearman_low', 'spearman_high', '.2f')} and Kendall τ = "
-        f"{_number(r['kendall'], '.2f')}{_interval(r, 'kendall_low', 'kendall_high', '.2f')}; "
-        f"{r['within_1']:.0f} % lie within ±1 and {r['within_3']:.0f} % within ±3 percentage "
-        f"points, and ours is {_signed(r['mean_difference'], '.2f')} points in the mean."
-        for r in table.to_dict("records")
-    ]
-    return _listed(lines)
+    return bullets(
+        (
+            f"**{r['dataset']}**, {r['accuracy']}: over {r['configurations']} of {r['planned']} "
+            f"configurations ours and theirs after {r['epochs_run']:.0f} epochs rank with Spearman "
+            f"ρ = {number(r['spearman'], '.2f')}{interval(r, '.2f', 'spearman')} and Kendall τ = "
+            f"{number(r['kendall'], '.2f')}{interval(r, '.2f', 'kendall')}; "
+            f"{r['within_1']:.0f} % lie within ±1 and {r['within_3']:.0f} % within ±3 percentage "
+            f"points, and ours is {signed(r['mean_difference'], '.2f')} points in the mean."
+            for r in table.to_dict("records")
+        ),
+        "No configuration has a result and a published figure: none to compare.",
+    )
 
 
 def means(table: pd.DataFrame, factor: str) -> str:
@@ -67,44 +64,44 @@ def means(table: pd.DataFrame, factor: str) -> str:
             short.append((dataset, probability))
             continue
         ours = part.loc[part["best_mean"].idxmax(), factor]
-        values = ", ".join(f"{_level(r[factor])} {r['best_mean']:.1f}" for r in _rows(part))
+        mean = part.set_index(factor)["best_mean"]
+        values = ", ".join(f"{_short(factor, name)} {m:.1f}" for name, m in mean.items())
         same = ", of which nothing was published"
         if part["published_all"].notna().any():
             theirs = part.loc[part["published_all"].idxmax(), factor]
-            same = ", as in Table F3" if ours == theirs else f", Table F3 has {_level(theirs)}"
-        lines.append(
-            f"{_rule(probability)} on {dataset}: {values} %; best is {_level(ours)}{same}."
-        )
+            other = f", Table F3 has {_short(factor, theirs)}"
+            same = ", as in Table F3" if ours == theirs else other
+        best = _short(factor, ours)
+        lines.append(f"{_rule(probability)} on {dataset}: {values} %; best is {best}{same}.")
     if short:
         where = ", ".join(dict.fromkeys(d for d, _ in short))
         lines.append(f"Not every level was run on {where}: no ranking for {len(short)} of them.")
-    return _listed(lines)
+    return bullets(lines)
 
 
 def comparisons(table: pd.DataFrame) -> str:
     """A table of ``contrasts.paired``, of accuracies."""
     lines = []
     for r in table[table["pairs"] > 0].to_dict("records"):
+        theirs = signed(r["published_difference"], ".1f")
         published = {
-            YES: f"the same direction as published ({_signed(r['published_difference'], '.1f')})",
-            NO: f"against the published {_signed(r['published_difference'], '.1f')}",
-            UNDECIDED: f"undecided; published is {_signed(r['published_difference'], '.1f')}",
-            NOTHING: "nothing published",
+            YES: f"the same direction as published ({theirs})",
+            NO: f"against the published {theirs}",
+            UNDECIDED: f"undecided; published is {theirs}",
         }.get(r["same_direction"], str(r["same_direction"]))
-        test = "" if np.isnan(r["p_holm"]) else f", Holm p {_p(r['p_holm'])}"
+        test = "" if np.isnan(r["p_holm"]) else f", Holm p {p_value(r['p_holm'])}"
         lines.append(
             f"**{r['dataset']}**, {_rule(r['second'])} against {_rule(r['first'])}: "
-            f"{_signed(r['difference'], '.1f')} points{_interval(r, 'low', 'high', '.1f')} over "
-            f"{r['pairs']} of {r['planned']} pairs after {r['epochs_run']:.0f} epochs, better in "
-            f"{r['wins']:.0f} %, rank-biserial {_signed(r['rank_biserial'], '.2f')}{test}; "
-            f"{published}."
+            f"{signed(r['difference'], '.1f')} points{interval(r, '.1f')} over {r['pairs']} of "
+            f"{r['planned']} pairs after {r['epochs_run']:.0f} epochs, better in {r['wins']:.0f} "
+            f"%, rank-biserial {signed(r['rank_biserial'], '.2f')}{test}; {published}."
         )
     lacking = table.loc[table["same_direction"] == NOT_RUN, "dataset"].value_counts(sort=False)
     if len(lacking):
         lines.append(
             f"Not run: {', '.join(f'{n} of the pairs on {d}' for d, n in lacking.items())}."
         )
-    return _listed(lines)
+    return bullets(lines)
 
 
 def accuracies(table: pd.DataFrame) -> str:
@@ -124,7 +121,7 @@ def accuracies(table: pd.DataFrame) -> str:
             f"With `{kind}` instead of `best` the differences move by at most {moved.max():.2f} "
             f"points, and {changed} of {len(moved)} intervals change their side of zero."
         )
-    return _listed(lines)
+    return bullets(lines)
 
 
 def conclusion(table: pd.DataFrame, frame: pd.DataFrame) -> str:
@@ -161,25 +158,20 @@ def conclusion(table: pd.DataFrame, frame: pd.DataFrame) -> str:
             f"apart; their means are {np.ptp(grid.mean()):.1f} points apart. Choosing the epoch on "
             f"the test set adds {gap:.1f} points to a network in the mean."
         )
-    return _listed(lines)
+    return bullets(lines)
 
 
 def formats(frame: pd.DataFrame) -> dict[str, str]:
     """How a table shows its numbers: p-values with two digits, counts whole, others with two
     places, fractions with four."""
-    counted = ("epochs", "epochs_run", "seed", "best_epoch")
-    small = ("area", "time", "published_area", "published_time")
-    chosen = {}
-    for column in frame.select_dtypes("float").columns:
-        whole, p = column in counted, column in ("p", "p_holm")
-        chosen[column] = ".2g" if p else ".0f" if whole else ".4f" if column in small else ".2f"
-    return chosen
+    whole = dict.fromkeys(("epochs", "epochs_run", "seed", "best_epoch"), ".0f")
+    small = dict.fromkeys(("area", "time", "published_area", "published_time"), ".4f")
+    special = whole | small | {"p": ".2g", "p_holm": ".2g"}
+    return {c: special.get(c, ".2f") for c in frame.select_dtypes("float").columns}
 
 
 def seeds(table: pd.DataFrame) -> str:
     """A table of ``contrasts.over_seeds``."""
-    if table.empty:
-        return _listed(["No configuration has two seeds on both sides of a pair: nothing to test."])
     lines = []
     for dataset, part in table.groupby("dataset", sort=False):
         sure = part[part["p_holm"] < 0.05]
@@ -188,7 +180,9 @@ def seeds(table: pd.DataFrame) -> str:
             f"**{dataset}**: {len(sure)} of {len(part)} differences stand out of the seeds (Holm "
             f"p < 0.05), {agree} of those in the published direction."
         )
-    return _listed(lines)
+    return bullets(
+        lines, "No configuration has two seeds on both sides of a pair: nothing to test."
+    )
 
 
 def flattery(table: pd.DataFrame) -> str:
@@ -202,22 +196,20 @@ def flattery(table: pd.DataFrame) -> str:
         )
         text = (
             f"**{r['dataset']}**, {r['networks']} networks trained {r['trained']} "
-            f"({r['epochs_run']:.0f} epochs): best is {r['gap']:.2f} points"
-            f"{_interval(r, 'low', 'high', '.2f')} above last in the mean ({each}), at most "
-            f"{r['largest']:.1f} ({r['largest_in']})."
+            f"({r['epochs_run']:.0f} epochs): best is {r['gap']:.2f} points{interval(r, '.2f')} "
+            f"above last in the mean ({each}), at most {r['largest']:.1f} ({r['largest_in']})."
         )
         if np.isfinite(r["published_gap"]):
             text += f" In the authors' runs after as many epochs it is {r['published_gap']:.2f}."
         if np.isfinite(r["selected_gap"]):
             text += (
-                f" Best is {r['selected_gap']:.2f} points"
-                f"{_interval(r, 'selected_low', 'selected_high', '.2f')} above the epoch that "
-                "held-out images select."
+                f" Best is {r['selected_gap']:.2f} points{interval(r, '.2f', 'selected')} above "
+                "the epoch that held-out images select."
             )
         lines.append(text)
     if len(table) and table["selected_gap"].isna().all():
         lines.append("No network of this profile held images out: there is no `selected`.")
-    return _listed(lines)
+    return bullets(lines)
 
 
 def convergence(table: pd.DataFrame, means: pd.DataFrame) -> str:
@@ -225,30 +217,30 @@ def convergence(table: pd.DataFrame, means: pd.DataFrame) -> str:
     learn do to the comparison."""
     lines = []
     for dataset, part in means.groupby("dataset", sort=False):
-        never = part[part["learned"] != "yes"]
-        if len(never):
-            counted = " and ".join(
-                f"{r['networks']} networks of {_rule(r['probability'])}" for r in _rows(never)
-            )
-            area = np.average(never["area"], weights=never["networks"])
-            rest = part[part["learned"] == "yes"]
-            other = np.average(rest["area"], weights=rest["networks"]) if len(rest) else np.nan
-            lines.append(
-                f"**{dataset}**: {counted} never learn (best below {NEVER:g} %). Their mean area "
-                f"is {area:.3f} against {other:.3f} of those that do: what stays where it is "
-                "converges at once."
-            )
-        else:
+        never, rest = (part[(part["learned"] == "yes") == learned] for learned in (False, True))
+        if never.empty:
             lines.append(f"**{dataset}**: every network learned (best at least {NEVER:g} %).")
+            continue
+        counted = " and ".join(
+            f"{n} networks of {_rule(p)}"
+            for p, n in zip(never["probability"], never["networks"], strict=True)
+        )
+        area = np.average(never["area"], weights=never["networks"])
+        other = np.average(rest["area"], weights=rest["networks"]) if len(rest) else np.nan
+        lines.append(
+            f"**{dataset}**: {counted} never learn (best below {NEVER:g} %). Their mean area is "
+            f"{area:.3f} against {other:.3f} of those that do: what stays where it is converges at "
+            "once."
+        )
     ffa = FACTORS["probability"][0]
     shown = table[table["measure"].isin(["area", "time"]) & (table["first"] == ffa)]
     for r in shown[shown["pairs"] > 0].to_dict("records"):
         lines.append(
             f"{r['dataset']}, {r['networks']}: {r['measure']} of {_rule(r['second'])} minus FFA's "
-            f"is {_signed(r['difference'], '.4f')}{_interval(r, 'low', 'high', '.4f')} over "
+            f"is {signed(r['difference'], '.4f')}{interval(r, '.4f')} over "
             f"{r['pairs']} pairs, {_direction(r)}."
         )
-    return _listed(lines)
+    return bullets(lines)
 
 
 def _direction(row: dict[str, Any]) -> str:
@@ -275,46 +267,15 @@ def _by_probability(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
         yield probability, frame[frame["probability"] == probability]
 
 
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return frame.to_dict("records")
-
-
-def _configuration(row: Any) -> str:
-    return "-".join(row[f] for f in FACTORS)
-
-
 def _spread(values: pd.Series) -> str:
     if len(values) < 2:
         return ""
     return f", standard deviation over configurations {values.std():.1f} points"
 
 
+def _short(factor: str, value: Any) -> str:
+    return level(factor, value).short
+
+
 def _rule(probability: str) -> str:
-    return RULES.get(probability, probability)
-
-
-def _level(value: str) -> str:
-    return LEVELS.get(value, value)
-
-
-def _number(value: float, places: str) -> str:
-    return format(value, places).replace("-", "−")
-
-
-def _signed(value: float, places: str) -> str:
-    return _number(value, f"+{places}")
-
-
-def _interval(row: Any, low: str, high: str, places: str) -> str:
-    """`` [low, high]``, or nothing where there is none."""
-    if np.isnan(row[low]):
-        return ""
-    return f" [{_number(row[low], places)}, {_number(row[high], places)}]"
-
-
-def _p(value: float) -> str:
-    return "< 0.0001" if value < 1e-4 else f"= {value:.2g}"
-
-
-def _listed(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines) or "- Nothing was run."
+    return _short("probability", probability)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ffcore.config import FACTORS, Experiment
 from ffreport.analysis.rq2 import latents, measures, taxonomy
 from ffreport.analysis.stats import t_interval
+from ffreport.base.words import count
 from ffreport.runs.store import Run
 from ffreport.study.study import Study, identity, network
 
@@ -226,7 +227,7 @@ def activity_words(frame: pd.DataFrame) -> str:
             mean = f" (mean contrast {values.mean():+.2f}{span}{silent})" if len(values) else silent
             parts.append(
                 f"{of}, {group} units: {int((sign * values > 0).sum())} of "
-                f"{len(values)} network{'s' * (len(values) != 1)}{mean}"
+                f"{count(len(values), 'network')}{mean}"
             )
     return "Groups with more goodness under samples of their own sign: " + "; ".join(parts) + "."
 

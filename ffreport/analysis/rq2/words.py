@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from ffreport.analysis.look import STRUCTURES
 from ffreport.analysis.rq2 import structures
-from ffreport.analysis.rq2.figures.projections import MEASURES, STRUCTURES
+from ffreport.analysis.rq2.figures.projections import MEASURES
 from ffreport.analysis.rq2.latents import UNCLEAR
 from ffreport.analysis.stats import spearman
 from ffreport.runs.store import Run
@@ -62,8 +63,8 @@ def titles(frame: pd.DataFrame, runs: Mapping[str, Run]) -> dict[str, str]:
     """Key → what stands over a prototype's column, in the order of structures."""
     measured = dict(zip(frame.get("key", ()), frame.get("structure", ()), strict=True))
     return {
-        run.experiment.key: f"{_lines(STRUCTURES[structure][0])}\nmeasured:\n"
-        f"{_lines(STRUCTURES[measured[run.experiment.key]][0])}"
+        run.experiment.key: f"{STRUCTURES[structure].tick}\nmeasured:\n"
+        f"{STRUCTURES[measured[run.experiment.key]].tick}"
         for structure, run in runs.items()
         if run.experiment.key in measured
     }
@@ -108,9 +109,9 @@ def stability(thresholds: pd.DataFrame, samples: pd.DataFrame, seeds: pd.DataFra
 def disagreeing(frame: pd.DataFrame, keys: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Titles and captions, by key, of pictures of networks in ``structures.disagreements``."""
     rows = frame.set_index("key").loc[list(keys)] if len(keys) else frame.iloc[:0]
-    heads = {k: f"measured:\n{STRUCTURES[r['structure']][0]}" for k, r in rows.iterrows()}
+    heads = {k: f"measured:\n{STRUCTURES[r['structure']].name}" for k, r in rows.iterrows()}
     notes = {
-        k: f"{r['configuration']}\npaper: {STRUCTURES[r['paper']][0]}" for k, r in rows.iterrows()
+        k: f"{r['configuration']}\npaper: {STRUCTURES[r['paper']].name}" for k, r in rows.iterrows()
     }
     return heads, notes
 
@@ -130,8 +131,8 @@ def disagreements(frame: pd.DataFrame) -> str:
     pairs = off[awake].groupby(["family", "structure"], sort=False).size()
     if len(pairs):
         names = [
-            f"{n} of {STRUCTURES[paper][0]} measured as "
-            f"{'nothing that the rules know' if ours == UNCLEAR else STRUCTURES[ours][0]}"
+            f"{n} of {STRUCTURES[paper].name} measured as "
+            f"{'nothing that the rules know' if ours == UNCLEAR else STRUCTURES[ours].name}"
             for (paper, ours), n in pairs.sort_values(ascending=False).items()
         ]
         text += " The others: " + ", ".join(names) + "."
@@ -163,7 +164,3 @@ def _lower(row: Mapping[str, Any], measured: pd.DataFrame) -> str:
         f"{worst['test_accuracy']:.3f} and {worst['published_test_accuracy']:.3f}); without it "
         f"the rank correlation is {rest:.2f}."
     )
-
-
-def _lines(name: str) -> str:
-    return name.replace(" ", "\n", 1).replace("-probability", "-\nprobability")

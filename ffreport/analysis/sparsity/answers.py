@@ -6,12 +6,13 @@ import numpy as np
 
 from ffreport.analysis.sparsity import conditions, geometry, theorems
 from ffreport.analysis.sparsity import words as sparsity_words
+from ffreport.base.words import listed
 from ffreport.study.study import Study
 
 
 def geometric(study: Study) -> str:
     """What the inequality of Theorem 1 means, from ``geometry``."""
-    table = sparsity_words.listed(
+    table = listed(
         [f"{r['dataset']} with {r['pixels']} pixels {r['obtuse']:.2g} % of pairs are obtuse and "
          f"{_percent(r['satisfied'])} of {r['data']:,} images satisfy it"
          for name in geometry.datasets(study)
@@ -40,7 +41,7 @@ def when(study: Study) -> str:
     both = first[(sides > conditions.HALF).all(axis=1)]
     of = {run.experiment.key: theorems.experiment(run).loss for run in study.sparsity_runs}
     plain = both[both["key"].map(of) == "difference"]
-    listed = [
+    good = [
         f"{r['setting']} {r['value']} (positives {r['positive_training']:.0f} %, negatives "
         f"{r['negative_training']:.0f} %, test accuracy {r['accuracy']:.0f} %)"
         for r in plain.to_dict("records")
@@ -50,8 +51,8 @@ def when(study: Study) -> str:
         f"{len(both)} of {len(first)} runs here; the shares range from {sides.min().min():.0f} to "
         f"{sides.max().max():.0f} %. "
     )
-    if listed:
-        text += f"With {theorems.LOSSES['difference']} these are: {'; '.join(listed)}. "
+    if good:
+        text += f"With {theorems.LOSSES['difference']} these are: {'; '.join(good)}. "
     return text + sparsity_words.law(conditions.lowering(study))
 
 

@@ -24,12 +24,11 @@ def table(study: Study, names: Sequence[str]) -> pd.DataFrame:
 
 def found(table: pd.DataFrame) -> str:
     """A frame of ``table`` in sentences."""
-    parts = []
-    for row in table.to_dict("records"):
-        parts.append(
-            f"{row['dataset']} with {row['pixels']} pixels: {row['obtuse']:.2g} % of pairs are "
-            f"obtuse, {row['satisfied']:.4g} % of {row['data']:,} images satisfy the inequality"
-        )
+    parts = [
+        f"{row['dataset']} with {row['pixels']} pixels: {row['obtuse']:.2g} % of pairs are obtuse, "
+        f"{row['satisfied']:.4g} % of {row['data']:,} images satisfy the inequality"
+        for row in table.to_dict("records")
+    ]
     return "; ".join(parts) + "."
 
 

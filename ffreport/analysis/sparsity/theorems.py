@@ -8,21 +8,17 @@ import pandas as pd
 from ffcore.config import SparsityExperiment
 from ffcore.errors import StoreError
 from ffcore.sparsity.book import KEYS
-from ffreport.analysis import published
+from ffreport.analysis import look, published
 from ffreport.analysis.estimate import Estimate, judge
 from ffreport.analysis.stats import wilson
+from ffreport.base.words import count
 from ffreport.data.sources import lookup
 from ffreport.runs.results import Result
 from ffreport.study.study import Study
 
 SIDES = ("positive", "negative")
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
-LOSSES = {
-    "difference": "G(H⁻) − G(H⁺)",
-    "logistic": "logistic",
-    "polar-sigmoid": "Polar-FFA, sigmoid",
-    "polar-symmetric": "Polar-FFA, symmetric",
-}
+LOSSES = {name: seen.name for name, seen in look.LEVELS["loss"].items()}
 BINS = 12  # groups of equal size by predicted change
 SMALL = 99.0  # percent of data for which prediction and outcome agree at a small step
 SIMILAR = 0.95  # mean cosine from which a batch's inputs count as too alike
@@ -74,7 +70,7 @@ def experiment(run: Result) -> SparsityExperiment:
 def label(run: Result) -> str:
     """A study in a few words: data set, loss, step, and what is not the default."""
     e = experiment(run)
-    epochs = f"{e.epochs} epoch{'s' * (e.epochs != 1)}"
+    epochs = count(e.epochs, "epoch")
     named = ("dataset", "optimizer", "loss", "rate", "epochs")
     rest = [f"{k.replace('_', ' ')} {v}" for k, v in sorted(e.settings.items()) if k not in named]
     return ", ".join([f"{e.dataset}: {LOSSES[e.loss]}", step(e), epochs, *rest])
@@ -122,14 +118,14 @@ def theorem1(study: Study) -> pd.DataFrame:
         if named in rows:
             continue
         first = _wide(run, epoch=0).query("theorem == 1").iloc[0]
-        count = lookup(e.dataset).counts[0]
-        defined = round(count * (1 - first["undefined"]))
+        images = lookup(e.dataset).counts[0]
+        defined = round(images * (1 - first["undefined"]))
         found = Estimate.share(round(first["satisfied"] * defined), defined)
         said = judge(found, (claim, 100), closed=True,
                      elsewhere="" if e.dataset == "mnist" else f"on {e.dataset}")  # fmt: skip
         rows[named] = (
             {"dataset": e.dataset, "width": e.width, "pixels": e.pixels, "seed": e.seed,
-             "setup": setup, "data": count,
+             "setup": setup, "data": images,
              "finite_width": 100 * first["satisfied"], "low": found.low, "high": found.high,
              "infinite_width": 100 * first["satisfied_infinite"], "rose": 100 * first["rose"],
              "agreement": 100 * first["agreement"], "published": claim,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from ffreport.analysis.estimate import Estimate
 from ffreport.analysis.look import interval
 from ffreport.analysis.sparsity import conditions, theorems
+from ffreport.base.words import bullets, percent
 from ffreport.runs.results import SHIPPED
 from ffreport.study.study import Study
 
@@ -35,45 +36,42 @@ def theorem1(table: pd.DataFrame) -> str:
         widths = ", ".join(f"{w:,}" for w in sorted(rows["width"].unique()))
         missed = ((100 - rows["finite_width"]) * rows["data"] / 100).round().astype(int)
         parts.append(
-            f"{dataset}, widths {widths}: at least {_percent(rows['finite_width'].min())} of "
+            f"{dataset}, widths {widths}: at least {percent(rows['finite_width'].min())} of "
             f"{rows['data'].iloc[0]:,} images satisfy the inequality in every layer drawn (at most "
-            f"{missed.max()} do not), {_percent(rows['infinite_width'].min())} or more at infinite "
-            f"width; sparsity rose for {_percent(rows['rose'].min())} or more"
+            f"{missed.max()} do not), {percent(rows['infinite_width'].min())} or more at infinite "
+            f"width; sparsity rose for {percent(rows['rose'].min())} or more"
         )
     return "; ".join(parts) + "."
 
 
 def theorem2(table: pd.DataFrame) -> str:
     """A frame of ``theorems.theorem2`` as a list, a study a line."""
-    lines = []
-    for study, rows in table.groupby("study", sort=False):
-        of = rows.set_index(["side", "when"])
-        words = []
-        for side in SIDES:
-            start = of.loc[(side, "initial"), "satisfied"]
-            text = f"{side}s {start:.1f} % before training"
-            if (side, "training") in of.index:
-                found = of.loc[(side, "training")]
-                text += f", {found['satisfied']:.1f} % in training (least {found['least']:.1f} %)"
-            words.append(text)
-        lines.append(f"- **{study}**: {'; '.join(words)}.")
-    return "\n".join(lines)
+
+    def of_side(rows: pd.DataFrame, side: str) -> str:
+        of = rows[rows["side"] == side].set_index("when")
+        text = f"{side}s {of.loc['initial', 'satisfied']:.1f} % before training"
+        if "training" in of.index:
+            found = of.loc["training"]
+            text += f", {found['satisfied']:.1f} % in training (least {found['least']:.1f} %)"
+        return text
+
+    return _by_study(table, lambda rows: f": {'; '.join(of_side(rows, s) for s in SIDES)}")
 
 
 def small_step(table: pd.DataFrame) -> str:
     """A frame of ``theorems.small_step``: how small a step has to be, study by study."""
     second = table[(table["theorem"] == 2) & (table["layer"] == 1)]
-    lines = []
-    for study, rows in second.groupby("study", sort=False):
+
+    def of_study(rows: pd.DataFrame) -> str:
         words = []
         for when, part in rows.groupby("when", sort=False):
             rate = part["rate"].min() if part["rate"].notna().all() else np.nan
-            held = f"up to {rate:.3g}/n" if np.isfinite(rate) else "at no step size"
-            words.append(f"{when} {held}")
-        lines.append(f"- **{study}**: {', '.join(words)}.")
+            words.append(f"{when} " + (f"up to {rate:.3g}/n" if rate > 0 else "at no step size"))
+        return f": {', '.join(words)}"
+
     return (
         f"Prediction and outcome agree for at least {theorems.SMALL:g} % of positives and of "
-        "negatives\n\n" + "\n".join(lines)
+        f"negatives\n\n{_by_study(second, of_study)}"
     )
 
 
@@ -89,7 +87,7 @@ def mistakes(samples: pd.DataFrame) -> str:
     rates = [100 * float(wrong[m].mean()) if m.any() else np.nan for m in (switched, ~switched)]
     return (
         f"{int(wrong.sum()):,} of {len(known):,} predictions were wrong "
-        f"({_percent(100 * wrong.mean())}). {100 * smaller:.0f} % of these are of data whose "
+        f"({percent(100 * wrong.mean())}). {100 * smaller:.0f} % of these are of data whose "
         f"predicted change is below the median; {100 * switched[wrong].mean():.0f} % had units "
         f"that switched. Of data with switched units {rates[0]:.2g} % were predicted wrongly, of "
         f"data without {rates[1]:.2g} %."
@@ -109,13 +107,14 @@ def rise(epochs: pd.DataFrame) -> str:
     """Whether sparsity rose over training, study by study."""
     part = epochs[(epochs["quantity"] == "sparsity") & (epochs["theorem"] == 2)
                   & (epochs["layer"] == 1)]  # fmt: skip
-    lines = []
-    for study, rows in part.groupby("study", sort=False):
+
+    def of_study(rows: pd.DataFrame) -> str:
         mean = rows.groupby("epoch")["value"].mean()
         change = mean.iloc[-1] - mean.iloc[0]
         word = "rose" if change > 0 else "fell" if change < 0 else "stayed"
-        lines.append(f"- **{study}**: {word} from {mean.iloc[0]:.3f} to {mean.iloc[-1]:.3f}.")
-    return "\n".join(lines)
+        return f": {word} from {mean.iloc[0]:.3f} to {mean.iloc[-1]:.3f}"
+
+    return _by_study(part, of_study)
 
 
 def orders(table: pd.DataFrame) -> str:
@@ -147,8 +146,8 @@ def sweep(frame: pd.DataFrame, label: str) -> str:
                 holds = [str(n) for n, v in zip(named, column, strict=True) if v > 50]
                 words.append(f"{side}s: {', '.join(holds) if holds else 'none'}")
             moment = "before training" if when == "initial" else "in training"
-            lines.append(f"- **{study}**, {moment}, above 50 % for {'; '.join(words)}.")
-    return "\n".join(lines)
+            lines.append(f"**{study}**, {moment}, above 50 % for {'; '.join(words)}.")
+    return bullets(lines)
 
 
 def law(frame: pd.DataFrame) -> str:
@@ -198,12 +197,7 @@ def seeds(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def listed(words: Sequence[str]) -> str:
-    """a, b and c."""
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def _percent(value: float) -> str:
-    """Digits enough to tell a share from 100 %."""
-    return f"{value:.4g} %" if value < 99.9 else f"{np.floor(value * 1000) / 1000:.3f} %"
+def _by_study(frame: pd.DataFrame, say: Callable[[pd.DataFrame], str]) -> str:
+    """A list of what there is to say of each study of a frame."""
+    groups = frame.groupby("study", sort=False)
+    return bullets(f"**{study}**{say(rows)}." for study, rows in groups)

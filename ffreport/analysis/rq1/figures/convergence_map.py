@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from ffcore.config import FACTORS, levels
-from ffreport.analysis.look import (
-    ACTIVATION_MARK,
-    DATASETS,
-    PROBABILITY,
-    activation_mark,
-    activation_name,
-    canvas,
-    legend,
-    mark,
-    named,
-    origin_legend,
-    origin_look,
-    probability_colour,
-    whole_numbers,
-    with_plugins,
-    with_results,
-)
+from ffcore.config import levels
+from ffreport.analysis import look
 from ffreport.analysis.rq1.contrasts import origin, pairs
 from ffreport.runs.results import OWN, SHIPPED
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 DASHES = {OWN: "-", SHIPPED: (0, (4, 2))}
 BOTH = (0, (4, 1.5, 1, 1.5))
 AXES = {"area": "convergence area", "time": "convergence time (share of the epochs)"}
 
 
+@look.styled
 def learning_curves(histories: pd.DataFrame) -> Figure:
     """Test accuracy over epochs: median and middle half of the configurations; a row a data set,
     a column an activation.
@@ -50,7 +32,7 @@ def learning_curves(histories: pd.DataFrame) -> Figure:
     datasets = list(histories["dataset"].unique())
     columns = levels("activation", histories["activation"])
     kinds = levels("probability", histories["probability"])
-    figure, axes = canvas(
+    figure, axes = look.canvas(
         len(datasets), len(columns), 2.7 * len(columns) + 1.8, 2.7 * len(datasets) + 0.5,
         sharey=True, sharex="row",
     )  # fmt: skip
@@ -68,27 +50,23 @@ def learning_curves(histories: pd.DataFrame) -> Figure:
                     counts.append(_band(axis, same, probability, epochs))
             many = "/".join(map(str, counts if len(set(counts)) > 1 else counts[:1])) or "none"
             axis.set_title(
-                f"{DATASETS.get(dataset, dataset)}, {activation_name(activation)}, n = {many}",
-                fontsize=9.5,
+                f"{look.level('dataset', dataset).name}, "
+                f"{look.level('activation', activation).name}, n = {many}"
             )
             axis.set(ylim=(0, 101))
             axis.set_xlim(left=0.5)
-            whole_numbers(axis)
-            axis.grid(axis="y", color="0.92")
-        axes[row, 0].set_ylabel("test accuracy (%)\nmedian and middle half")
-    for axis in axes[-1]:
-        axis.set_xlabel("epoch")
+            look.whole_numbers(axis)
+            look.grid(axis, "y")
+    look.label(axes, "epoch", "test accuracy (%)\nmedian and middle half")
     handles = [
-        plt.Line2D([], [], color=probability_colour(p), lw=1.8, label=named(p)) for p in kinds
+        look.line(s.name, s.colour, lw=1.8) for s in (look.level("probability", p) for p in kinds)
     ]
-    handles += [
-        plt.Line2D([], [], color="0.3", lw=1.4, ls=DASHES.get(o, BOTH), label=f"{o} results")
-        for o in sorted(origins)
-    ]
-    legend(axes[0, -1], handles)
+    handles += [look.line(f"{o} results", lw=1.4, ls=DASHES.get(o, BOTH)) for o in sorted(origins)]
+    look.beside(axes[0, -1], handles)
     return figure
 
 
+@look.styled
 def paired_convergence(found: pd.DataFrame) -> Figure:
     """Convergence area and time, Polar-FFA over FFA, a point a pair that differs in nothing else;
     a row a data set that has results. Below the diagonal Polar-FFA is the faster.
@@ -96,10 +74,10 @@ def paired_convergence(found: pd.DataFrame) -> Figure:
     Args:
         found: of ``convergence.networks``. A cross is a pair of which one side never learned.
     """
-    datasets = with_results(found)
-    figure, axes = canvas(len(datasets), 2, 8.8, 3.5 * len(datasets) + 0.3)
-    first, *others = with_plugins(FACTORS["probability"], "probability", found["probability"])
-    side = "Polar-FFA" if {*others} <= {*PROBABILITY} else "the other"
+    datasets = look.with_results(found)
+    figure, axes = look.canvas(len(datasets), 2, 8.8, 3.5 * len(datasets) + 0.3)
+    first, *others = look.every("probability", found["probability"])
+    side = "Polar-FFA" if {*others} <= {*look.LEVELS["probability"]} else "the other"
     shown: set[str] = set()
     never = False
     for row, dataset in enumerate(datasets):
@@ -113,12 +91,13 @@ def paired_convergence(found: pd.DataFrame) -> Figure:
                 for r in points.to_dict("records"):
                     whose = origin(np.array([r["origin_first"], r["origin_second"]]))
                     shown.add(whose)
-                    colour, shape = probability_colour(second), activation_mark(r["activation"])
-                    look: Any = origin_look(whose, colour)
+                    colour = look.level("probability", second).colour
+                    shape = look.level("activation", r["activation"]).mark
+                    style: Any = look.origin_look(whose, colour)
                     if not r["learned"]:
-                        look, shape, never = {"color": colour}, "x", True
+                        style, shape, never = {"color": colour}, "x", True
                     x, y = (r["first"], r["second"]) + noise * draw.uniform(-1, 1, 2)
-                    axis.plot(x, y, shape, ms=5, alpha=0.85, **look)
+                    axis.plot(x, y, shape, ms=5, alpha=0.85, **style)
                     largest = max(largest, x, y)
             largest = 1.08 * largest or 1.0
             axis.plot([0, largest], [0, largest], color="0.6", lw=1, zorder=0)
@@ -127,14 +106,14 @@ def paired_convergence(found: pd.DataFrame) -> Figure:
             axis.set_xlabel(f"FFA: {AXES[measure]}")
             axis.set_ylabel(f"{side}: {measure}")
             count = f"{int(part['epochs_run'].max())} epochs" if part["area"].notna().any() else ""
-            axis.set_title(f"{DATASETS.get(dataset, dataset)}, {count}".rstrip(", "), fontsize=9.5)
-    handles = [mark(named(p), colour=probability_colour(p)) for p in others]
-    shapes = with_plugins(ACTIVATION_MARK, "activation", found["activation"])
-    handles += [mark(f"{activation_name(a)} units", activation_mark(a)) for a in shapes]
-    handles += [mark("one side never learns", "x")] if never else []
-    handles += origin_legend(shown)
-    handles += [plt.Line2D([], [], color="0.6", lw=1, label="equal")]
-    legend(axes[0, -1], handles)
+            axis.set_title(f"{look.level('dataset', dataset).name}, {count}".rstrip(", "))
+    handles = look.entries("probability", others)
+    handles += look.entries(
+        "activation", look.every("activation", found["activation"]), " units", colour="0.3"
+    )
+    handles += [look.mark("one side never learns", "x")] if never else []
+    handles += [*look.origin_legend(shown), look.line("equal", "0.6", lw=1)]
+    look.beside(axes[0, -1], handles)
     return figure
 
 
@@ -142,7 +121,8 @@ def _band(axis: Axes, same: pd.DataFrame, probability: str, epochs: int) -> int:
     """One probability's median and middle half; returns how many configurations it is of."""
     curves = same.groupby(["epoch", "configuration"])["test_accuracy"].mean().unstack()
     curves = curves.reindex(range(1, epochs + 1)).ffill()
-    colour, dash = probability_colour(probability), DASHES.get(origin(same["origin"]), BOTH)
+    colour = look.level("probability", probability).colour
+    dash = DASHES.get(origin(same["origin"]), BOTH)
     low, middle, high = (curves.quantile(q, axis=1) for q in (0.25, 0.5, 0.75))
     if curves.shape[1] > 1:
         axis.fill_between(curves.index, low, high, color=colour, alpha=0.18, lw=0)

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ffcore.config import FACTORS
-from ffreport.analysis import published
-from ffreport.analysis.look import (
-    DATASETS,
-    canvas,
-    grid_table,
-    label_grid,
-    nothing,
-    probability_colour,
-)
+from ffreport.analysis import look, published
 from ffreport.analysis.rq1 import curves
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 OUTSIDE = "#F2D5E6"
 MARGIN = 0.08  # of a cell, around its curves
 
 
+@look.styled
 def grid(found: pd.DataFrame, histories: pd.DataFrame) -> Figure:
     """Our learning curves over the authors', laid out as the map of accuracies: a row a goodness,
     a column a probability and an activation; the data sets one below the other.
@@ -40,44 +29,33 @@ def grid(found: pd.DataFrame, histories: pd.DataFrame) -> Figure:
         histories: of ``accuracy.histories``.
     """
     if found.empty:
-        return nothing("networks with a published curve", "none")
+        return look.nothing("networks with a published curve", "none")
     blocks = [(str(d), part) for d, part in found.groupby("dataset", sort=False)]
-    tables = [grid_table(part, "distance") for _, part in blocks]
+    tables = [look.grid_table(part, "distance") for _, part in blocks]
     heights = [len(table) for table in tables]
-    figure, axes = canvas(
+    figure, axes = look.canvas(
         len(blocks), 1, 10.5, 0.72 * sum(heights) + 0.8 * len(blocks) + 0.4,
         gridspec_kw={"height_ratios": heights},
     )  # fmt: skip
     for axis, (dataset, part), table in zip(axes[:, 0], blocks, tables, strict=True):
         epochs = int(part["epochs_run"].max())
         axis.set(xlim=(0, table.shape[1]), ylim=(len(table), 0))
-        lines = label_grid(axis, table)
+        lines = look.label_grid(axis, table)
         axis.set_title(
-            f"{DATASETS.get(dataset, dataset)}, {epochs} epochs, 0 to 100 %", fontsize=9.5,
+            f"{look.level('dataset', dataset).name}, {epochs} epochs, 0 to 100 %",
             loc="left", weight="bold", pad=16 + 12 * lines,
         )  # fmt: skip
         axis.spines[:].set_visible(False)
-        for (x, y), same in _cells(part, table):
+        for (x, y), same in look.cells(part, table):
             _cell(axis, x, y, same, histories, epochs)
     handles = [
-        plt.Line2D([], [], color="0.3", lw=1.6, label="ours, coloured by probability"),
-        plt.Line2D([], [], color="black", lw=0.9, ls=(0, (3, 1.5)), label="theirs, one run"),
-        plt.Rectangle((0, 0), 1, 1, color="0.85", label="theirs, all seeds"),
-        plt.Rectangle((0, 0), 1, 1, color=OUTSIDE, label="farther apart than 95 % of their seeds"),
+        look.line("ours, coloured by probability", lw=1.6),
+        look.line("theirs, one run", "black", lw=0.9, ls=(0, (3, 1.5))),
+        look.patch("theirs, all seeds"),
+        look.patch("farther apart than 95 % of their seeds", OUTSIDE),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    look.below(figure, handles, 4)
     return figure
-
-
-def _cells(part: pd.DataFrame, table: pd.DataFrame) -> list[tuple[tuple[int, int], pd.DataFrame]]:
-    """Column and row of each configuration of a ``grid_table``, with its networks."""
-    rows = {goodness: y for y, goodness in enumerate(table.index)}
-    columns = {kind: x for x, kind in enumerate(table.columns)}
-    keys = ["norm", "aggregation", "inhibition", "probability", "activation"]
-    return [
-        ((columns[key[3:]], rows[key[:3]]), same)
-        for key, same in part.groupby(keys, sort=False)
-    ]  # fmt: skip
 
 
 def _cell(
@@ -98,7 +76,7 @@ def _cell(
     axis.add_patch(plt.Rectangle((x + 0.03, y + 0.03), 0.94, 0.94, color=ground, lw=0, zorder=0))
     if (band := curves.seed_band(place, longest)) is not None:
         axis.fill_between(at(band[0])[0], at(band[0])[1], at(band[1])[1], color="0.85", lw=0)
-    colour = probability_colour(first["probability"])
+    colour = look.level("probability", first["probability"]).colour
     here = histories[(histories["dataset"] == first["dataset"])
                      & (histories["configuration"] == first["configuration"])]  # fmt: skip
     for _, curve in here[here["seed"].isin(same["seed"])].groupby("seed"):

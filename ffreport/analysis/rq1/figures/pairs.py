@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ffcore.config import levels
-from ffreport.analysis.look import (
-    DATASETS,
-    PROBABILITY,
-    activation_name,
-    canvas,
-    legend,
-    mark,
-    named,
-    nothing,
-    origin_legend,
-    origin_look,
-    probability_colour,
-    short_lines,
-    with_results,
-)
+from ffreport.analysis import look
 from ffreport.analysis.published import BAND
 from ffreport.analysis.rq1.contrasts import NOT_RUN, PAIRS, in_part
+from ffreport.analysis.rq1.figures.grid import FAINT, entries_of
+from ffreport.base import words
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-FAINT = 0.4
 BELOW = 0.28  # of a line: where a published mark stands
-SHORT = {"ffa-sigmoid": "FFA", "sigmoid": "sigmoid Polar", "symmetric": "symmetric Polar"}
 
 
+@look.styled
 def ten_seeds(frame: pd.DataFrame) -> Figure:
     """Last accuracies beside the published mean ± 3 standard deviations of ten seeds, sorted by
     that mean: left as they are, right as differences from it in those standard deviations. A row
@@ -47,27 +31,22 @@ def ten_seeds(frame: pd.DataFrame) -> Figure:
     """
     banded = frame.dropna(subset=["band_last"])
     if banded.empty:
-        return nothing("ten seeds of these configurations", "nothing published")
-    datasets = with_results(banded)
+        return look.nothing("ten seeds of these configurations", "nothing published")
+    datasets = look.with_results(banded)
     sizes = [banded.loc[banded["dataset"] == d, "configuration"].nunique() for d in datasets]
-    figure, axes = canvas(
+    figure, axes = look.canvas(
         len(datasets), 2, 9.6, 0.24 * sum(sizes) + 1.1 * len(datasets) + 0.5, sharey="row",
         height_ratios=[n + 3 for n in sizes],
     )  # fmt: skip
     for row, dataset in enumerate(datasets):
         _seeds(axes[row], banded[banded["dataset"] == dataset], dataset)
     shown = banded[banded["dataset"].isin(datasets)]
-    handles = [mark(named(p), colour=c) for p, c in PROBABILITY.items()]
-    handles += origin_legend(shown["origin"])
-    if in_part(shown).any():
-        handles.append(mark("trained in part", alpha=FAINT))
-    handles.append(
-        plt.Rectangle((0, 0), 1, 1, color="0.85", label=f"published mean ± {BAND:g} std")
-    )
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    handles = look.entries("probability", look.LEVELS["probability"])
+    look.below(figure, [*handles, *entries_of(shown), look.patch(f"published mean ± {BAND:g} std")])
     return figure
 
 
+@look.styled
 def differences(
     table: pd.DataFrame, label: str = "best test accuracy (percentage points)"
 ) -> Figure:
@@ -81,35 +60,36 @@ def differences(
     """
     datasets = list(table["dataset"].unique())
     lines = len(table) + 0.8 * len(datasets)
-    figure, axes = canvas(1, 1, 8.6, 0.29 * lines + 1.2)
+    figure, axes = look.canvas(1, 1, 8.6, 0.29 * lines + 1.2)
     axis, place, ticks, texts = axes[0, 0], 0.0, [], []
     for dataset in datasets:
-        axis.text(-0.01, place, DATASETS.get(dataset, dataset), weight="bold", fontsize=8.5,
+        axis.text(-0.01, place, look.level("dataset", dataset).name, weight="bold", fontsize=8.5,
                   ha="right", va="center", transform=axis.get_yaxis_transform())  # fmt: skip
         place += 0.9
         for r in table[table["dataset"] == dataset].to_dict("records"):
             _difference(axis, place, r)
             ticks.append(place)
-            texts.append(" − ".join(SHORT.get(p, p) for p in (r["second"], r["first"])))
+            sides = (look.level("probability", r[side]).tick for side in ("second", "first"))
+            texts.append(" − ".join(side.replace("\n", " ") for side in sides))
             place += 1
         place += 0.2
     axis.axvline(0, color="0.6", lw=1, zorder=0)
     axis.set_yticks(ticks, texts, fontsize=8)
     axis.set_ylim(place, -0.7)
     axis.set_xlabel(f"mean difference in {label}")
-    axis.grid(axis="x", color="0.93")
-    axis.set_axisbelow(True)
+    look.grid(axis, "x")
     axis.tick_params(axis="y", length=0)
-    handles = origin_legend(table["origin"])
+    handles = look.origin_legend(table["origin"])
     if table["low"].notna().any():
-        handles.append(plt.Line2D([], [], color="0.3", lw=1.6, label="95 % bootstrap interval"))
-    handles += [mark("published, same pairs", "D", mfc="white", ms=5)]
+        handles.append(look.line("95 % bootstrap interval", lw=1.6))
+    handles += [look.mark("published, same pairs", "D", mfc="white", ms=5)]
     if (table["pairs"] < table["planned"]).any():
-        handles += [mark("published, whole grid", "D", "0.6", ms=3)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+        handles += [look.mark("published, whole grid", "D", "0.6", ms=3)]
+    look.below(figure, handles)
     return figure
 
 
+@look.styled
 def selection(frame: pd.DataFrame, table: pd.DataFrame) -> Figure:
     """Best − last accuracy: how much choosing the epoch on the test set flatters; a panel a data
     set that has results.
@@ -118,8 +98,8 @@ def selection(frame: pd.DataFrame, table: pd.DataFrame) -> Figure:
         frame: of ``accuracy.accuracy``; a point a network.
         table: of ``contrasts.flattery``: means with 95 % intervals.
     """
-    datasets = with_results(frame)
-    figure, axes = canvas(1, len(datasets), 2.6 * len(datasets) + 3.6, 3.6, sharey=True)
+    datasets = look.with_results(frame)
+    figure, axes = look.canvas(1, len(datasets), 2.6 * len(datasets) + 3.6, 3.6, sharey=True)
     draw = np.random.default_rng(0)
     for axis, dataset in zip(axes[0], datasets, strict=True):
         part = frame[(frame["dataset"] == dataset) & (frame["origin"] != NOT_RUN)]
@@ -128,30 +108,25 @@ def selection(frame: pd.DataFrame, table: pd.DataFrame) -> Figure:
             ["probability", "origin", in_part(part)]
         ):
             x = kinds.index(str(probability)) + draw.uniform(-0.28, 0.02, len(same))
+            colour = look.level("probability", str(probability)).colour
             axis.plot(x, same["best"] - same["last"], "o", ms=3.5, mew=0.7, zorder=2,
                       alpha=FAINT if short else 0.75,
-                      **origin_look(str(origin), probability_colour(str(probability))))  # fmt: skip
+                      **look.origin_look(str(origin), colour))  # fmt: skip
         _flattered(axis, table[table["dataset"] == dataset], kinds)
-        axis.set_xticks(
-            range(len(kinds)),
-            [SHORT[k].replace(" ", "\n") if k in SHORT else short_lines(k) for k in kinds],
-        )
-        axis.set_xlim(-0.5, len(kinds) - 0.4)
+        look.places(axis, [look.level("probability", k).tick for k in kinds])
+        axis.set_xlim(right=len(kinds) - 0.4)
         axis.set_yscale("symlog", linthresh=0.1, linscale=0.6)
         axis.set_yticks([0, 0.1, 0.3, 1, 3, 10, 30], ["0", "0.1", "0.3", "1", "3", "10", "30"])
         axis.set_ylim(-0.02, max(3.0, 1.3 * float((frame["best"] - frame["last"]).max())))
         axis.minorticks_off()
-        axis.set_title(DATASETS.get(dataset, dataset), fontsize=9.5)
-        axis.grid(axis="y", color="0.92")
-        axis.set_axisbelow(True)
+        axis.set_title(look.level("dataset", dataset).name)
+        look.grid(axis, "y")
     axes[0, 0].set_ylabel("best − last test accuracy\n(percentage points)")
     shown = frame[frame["dataset"].isin(datasets)]
-    handles = origin_legend(shown["origin"])
-    if in_part(shown).any():
-        handles.append(mark("trained in part", alpha=FAINT, ms=5))
-    handles.append(mark("mean, 95 % interval", "_", "black", ms=10, mew=1.8))
-    handles.append(mark("published, ten seeds", "D", "black", mfc="white", ms=5))
-    legend(axes[0, -1], handles)
+    handles = entries_of(shown, ms=5)
+    handles.append(look.mark("mean, 95 % interval", "_", "black", ms=10, mew=1.8))
+    handles.append(look.mark("published, ten seeds", "D", "black", mfc="white", ms=5))
+    look.beside(axes[0, -1], handles)
     return figure
 
 
@@ -171,32 +146,32 @@ def _seeds(axes: Any, part: pd.DataFrame, dataset: str) -> None:
             ["probability", "origin", in_part(ran)]
         ):
             z = (same["last"] - same["band_last"]) / same["band_last_std"]
+            colour = look.level("probability", str(probability)).colour
             axis.plot(z if relative else same["last"], same["configuration"].map(rows), "o", ms=5,
                       mew=1, zorder=3, alpha=FAINT if short else 0.9,
-                      **origin_look(str(origin), PROBABILITY[str(probability)]))  # fmt: skip
-        axis.grid(axis="x", color="0.93")
-        axis.set_axisbelow(True)
+                      **look.origin_look(str(origin), colour))  # fmt: skip
+        look.grid(axis, "x")
         axis.set_ylim(-0.7, len(rows) - 0.3)
+        axis.tick_params(axis="y", length=0)
     axes[0].set_yticks(
         range(len(rows)), [_short(r) for r in bands.to_dict("records")], fontsize=7.5
     )
     for text, probability in zip(axes[0].get_yticklabels(), bands["probability"], strict=True):
-        text.set_color(PROBABILITY[probability])
-    axes[0].tick_params(axis="y", length=0)
-    axes[1].tick_params(axis="y", length=0)
+        text.set_color(look.level("probability", probability).colour)
     lowest = min([*ran["last"], *bands["band_last"]])
     axes[0].set_xlim(max(-1, lowest - 6), 101)
     z = (ran["last"] - ran["band_last"]) / ran["band_last_std"]
     far = 1.08 * max([BAND + 1, *z.abs()])
     axes[1].set_xlim(-far, far)
-    beside = "" if dataset in DATASETS else " beside MNIST"
-    axes[0].set_title(f"{DATASETS.get(dataset, dataset)}{beside}: last accuracy (%)", fontsize=9.5)
-    axes[1].set_title("difference (published standard deviations)", fontsize=9.5)
+    beside = "" if dataset in look.LEVELS["dataset"] else " beside MNIST"
+    axes[0].set_title(f"{look.level('dataset', dataset).name}{beside}: last accuracy (%)")
+    axes[1].set_title("difference (published standard deviations)")
 
 
 def _short(row: dict[str, Any]) -> str:
+    unit, norm = look.level("activation", row["activation"]), look.level("norm", row["norm"])
     wta = ", WTA" if row["inhibition"] == "wta" else ""
-    return f"{activation_name(row['activation'])} {named(row['norm'])} {row['aggregation']}{wta}"
+    return f"{unit.name} {norm.name} {row['aggregation']}{wta}"
 
 
 def _difference(axis: Axes, y: float, r: dict[str, Any]) -> None:
@@ -207,15 +182,15 @@ def _difference(axis: Axes, y: float, r: dict[str, Any]) -> None:
     if not r["pairs"]:
         axis.text(1.01, y, NOT_RUN, transform=end, fontsize=7.5, va="center", color="0.5")
         return
-    colour = probability_colour(r["second"]) if (r["first"], r["second"]) != PAIRS[2] else "0.25"
+    polar = (r["first"], r["second"]) == PAIRS[2]
+    colour = "0.25" if polar else look.level("probability", r["second"]).colour
     if np.isfinite(r["low"]):
         axis.plot([r["low"], r["high"]], [y, y], color=colour, lw=1.6, zorder=2)
-    axis.plot(r["difference"], y, "o", ms=6, zorder=3, **origin_look(r["origin"], colour))
+    axis.plot(r["difference"], y, "o", ms=6, zorder=3, **look.origin_look(r["origin"], colour))
     axis.plot(
         r["published_difference"], y + BELOW, "D", mfc="white", ms=4.5, color=colour, zorder=4
     )
-    p = r["p_holm"]
-    test = "" if np.isnan(p) else f", Holm p {'< 0.0001' if p < 1e-4 else f'= {p:.2g}'}"
+    test = "" if np.isnan(r["p_holm"]) else f", Holm p {words.p_value(r['p_holm'])}"
     axis.text(1.01, y, f"{r['pairs']} of {r['planned']} pairs{test}", transform=end, fontsize=7.5,
               va="center", color="0.3")  # fmt: skip
 

@@ -20,8 +20,8 @@ import pandas as pd
 from ffcore.config import FACTORS
 from ffcore.errors import ConfigError, unknown
 from ffreport.analysis import look
+from ffreport.analysis.look import FAMILIES
 from ffreport.analysis.rq2.figures import projections as plots_latents
-from ffreport.analysis.rq2.figures.projections import FAMILIES, STRUCTURES
 
 FILES = {name: Path(__file__).with_name(f"page{name}")
          for name in (".html", ".css", "_tools.js", ".js")}  # fmt: skip
@@ -63,10 +63,8 @@ FIELDS = {"probability": "Probability", "activation": "Activation", "norm": "Nor
           "aggregation": "Aggregation", "inhibition": "Inhibition", "dataset": "Data set",
           "seed": "Seed", "structure": "Measured structure", "family": "Paper's family",
           "origin": "Results"}  # fmt: skip
-_STRUCTURE = {s: colour for s, (_, colour) in STRUCTURES.items()}
-COLOURS = {"probability": look.PROBABILITY, "activation": look.ACTIVATION,
-           "norm": look.NORM, "structure": _STRUCTURE,
-           "family": {s: colour for s, (_, colour) in FAMILIES.items()}}  # fmt: skip
+COLOURS = {field: {value: seen.colour for value, seen in look.LEVELS[field].items()}
+           for field in ("probability", "activation", "norm", "structure", "family")}  # fmt: skip
 OTHERS = ["#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#999999"]
 REQUIRED = ("key", "configuration", "dataset", "seed", "epochs", *FACTORS, "structure", "family",
             "stated", "margin", *ACCURACY)  # fmt: skip
@@ -177,23 +175,15 @@ def _fields(frame: pd.DataFrame) -> list[dict[str, Any]]:
         order = [*legal, *sorted(others, key=lambda v: (not v.isdigit(), len(v), v))]
         known: Mapping[str, str] = COLOURS.get(field, {})
         if field == "probability":
-            known = {v: look.probability_colour(v) for v in order}
+            known = {v: look.level(field, v).colour for v in order}
         free = [c for c in OTHERS if c not in known.values()]
         values = [
-            {"value": v, "label": _name(field, v), "place": i,
+            {"value": v, "label": look.level(field, v).name, "place": i,
              "colour": known.get(v) or free[(i - len(known)) % len(free)]}
             for i, v in enumerate(order) if v in there
         ]  # fmt: skip
         fields.append({"name": field, "label": label, "values": values})
     return fields
-
-
-def _name(field: str, value: str) -> str:
-    """A value as a reader knows it."""
-    if field in ("structure", "family"):
-        return FAMILIES[value][0] if value in FAMILIES else value
-    names = {"activation": look.UNITS, "dataset": look.DATASETS, "seed": {}, "origin": {}}
-    return str(names.get(field, look.NAMES).get(value, value))
 
 
 def _values(column: pd.Series) -> list[Any]:

@@ -4,46 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import product
-from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from ffreport.analysis.look import (
-    ACTIVATION_MARK,
-    NAMES,
-    PROBABILITY,
-    UNITS,
-    canvas,
-    grid_table,
-    label_grid,
-    nothing,
-    probability_colour,
-    short_lines,
-    with_plugins,
-)
+from ffreport.analysis import look
 from ffreport.analysis.stats import spearman
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-STRUCTURES = {
-    "original": ("Original FFA", "#D55E00"),
-    "sigmoid-activated": ("Sigmoid-activated FFA", "#E69F00"),
-    "perturbation": ("Perturbation-based FFA", "#CC79A7"),
-    "sigmoid-polar": ("Sigmoid-probability Polar-FFA", "#0072B2"),
-    "symmetric-polar": ("Symmetric Polar-FFA", "#009E73"),
-    "unclear": ("no rule fits", "#999999"),
-}
-# The paper's families, and what stands for one where a factor is a plug-in.
-FAMILIES = {**STRUCTURES, "not in the paper": ("not in the paper", "#444444")}
 POLARITY = {True: ("positive", "#0072B2"), False: ("negative", "#E69F00")}
 # Paul Tol's ten muted hues with black for the tenth: digits stay apart in print and in any vision.
 CLASSES = ["#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255",
            "#AA4499", "#000000"]  # fmt: skip
-TICKS = {"ffa-sigmoid": "FFA", "sigmoid": "Polar\nsigmoid", "symmetric": "Polar\nsymmetric"}
 MEASURES = {
     "test_accuracy": "best test accuracy",
     "hoyer": "Hoyer, all latents",
@@ -57,6 +30,7 @@ MEASURES = {
 }
 
 
+@look.styled
 def measures_strip(frame: pd.DataFrame, own: Sequence[str] = ()) -> Figure:
     """The nine measures, ours and published, by probability; the bar is the median.
 
@@ -64,10 +38,10 @@ def measures_strip(frame: pd.DataFrame, own: Sequence[str] = ()) -> Figure:
         frame: ``probability``, the nine measures and ``published_`` ones beside; one row a network.
         own: further measures in it, which nothing was published of.
     """
-    kinds = with_plugins(PROBABILITY, "probability", frame["probability"])
+    kinds = look.every("probability", frame["probability"])
     titles = MEASURES | {m: m.replace("_", " ") for m in own}
     rows = math.ceil(len(titles) / 3)
-    figure, axes = canvas(rows, 3, 8.4 + 1.5 * (len(kinds) - 3), 2.2 * rows)
+    figure, axes = look.canvas(rows, 3, 8.4 + 1.5 * (len(kinds) - 3), 2.2 * rows)
     draw = np.random.default_rng(0)
     for axis in axes.flat[len(titles) :]:
         axis.set_axis_off()
@@ -79,28 +53,22 @@ def measures_strip(frame: pd.DataFrame, own: Sequence[str] = ()) -> Figure:
                 if column not in part or (values := part[column].dropna()).empty:
                     continue
                 x = place + shift + draw.uniform(-0.1, 0.1, len(values))
-                colour = probability_colour(probability)
+                colour = look.level("probability", probability).colour
                 axis.scatter(x, values, s=11, lw=0.7, alpha=0.75, edgecolors=colour,
                              facecolors=colour if filled else "none")  # fmt: skip
                 axis.hlines(values.median(), place + shift - 0.14, place + shift + 0.14,
                             color="black", lw=1.6, zorder=3)  # fmt: skip
         axis.set_title(title, fontsize=9)
-        axis.set_xticks(range(len(kinds)), [TICKS.get(k, short_lines(k)) for k in kinds],
-                        fontsize=8)  # fmt: skip
-        axis.set_xlim(-0.5, len(kinds) - 0.5)
+        look.places(axis, [look.level("probability", k).tick for k in kinds])
         if measure in MEASURES:
             axis.set_ylim(-0.04, 1.04)
-        axis.grid(axis="y", color="0.93")
-        axis.set_axisbelow(True)
-    handles = [
-        plt.Line2D([], [], marker="o", ls="", color="0.3", label="ours"),
-        plt.Line2D([], [], marker="o", ls="", color="0.3", mfc="none", label="published"),
-        plt.Line2D([], [], color="black", lw=1.6, label="median"),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+        look.grid(axis, "y")
+    handles = [look.mark("ours"), look.mark("published", mfc="none")]
+    look.below(figure, [*handles, look.line("median", "black", lw=1.6)])
     return figure
 
 
+@look.styled
 def against_published(frame: pd.DataFrame) -> Figure:
     """The nine measures, ours over the published value, one point a network, with its rank
     correlation.
@@ -110,14 +78,14 @@ def against_published(frame: pd.DataFrame) -> Figure:
     """
     once = frame.drop_duplicates(["dataset", "configuration"])
     if once["published_test_accuracy"].isna().all():
-        return nothing("latents of networks on this data set", "nothing published")
-    figure, axes = canvas(3, 3, 8.4, 8.2)
+        return look.nothing("latents of networks on this data set", "nothing published")
+    figure, axes = look.canvas(3, 3, 8.4, 8.2)
     for axis, (measure, title) in zip(axes.flat, MEASURES.items(), strict=True):
         part = once.dropna(subset=[measure, f"published_{measure}"])
         for (probability, activation), some in part.groupby(["probability", "activation"]):
             axis.plot(some[f"published_{measure}"], some[measure], ls="", ms=4, mew=0.8,
-                      marker=ACTIVATION_MARK[activation], color=PROBABILITY[probability],
-                      alpha=0.7, mfc="none")  # fmt: skip
+                      marker=look.level("activation", activation).mark, alpha=0.7, mfc="none",
+                      color=look.level("probability", probability).colour)  # fmt: skip
         pairs = part[[measure, f"published_{measure}"]].to_numpy(dtype=float)
         low, high = pairs.min(initial=1), pairs.max(initial=0)
         room = 0.05 * ((high - low) or 1.0)
@@ -126,18 +94,14 @@ def against_published(frame: pd.DataFrame) -> Figure:
         rank = float(spearman(pairs[None])[0]) if len(pairs) > 2 else float("nan")
         axis.set(xlim=ends, ylim=ends, box_aspect=1)
         axis.set_title(f"{title}\nρ = {rank:.2f}, {len(part)} networks", fontsize=8.5)
-    for axis in axes[-1]:
-        axis.set_xlabel("published")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("ours")
-    handles = [plt.Line2D([], [], marker="s", ls="", color=c, label=NAMES[p])
-               for p, c in PROBABILITY.items()]  # fmt: skip
-    handles += [plt.Line2D([], [], marker=m, ls="", color="0.3", mfc="none", label=UNITS[a])
-                for a, m in ACTIVATION_MARK.items()]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+    look.label(axes, "published", "ours")
+    handles = look.entries("probability", look.LEVELS["probability"], marker="s")
+    handles += look.entries("activation", look.LEVELS["activation"], colour="0.3", mfc="none")
+    look.below(figure, handles, 6)
     return figure
 
 
+@look.styled
 def projections(
     frames: Mapping[str, pd.DataFrame],
     captions: Mapping[str, str],
@@ -151,9 +115,9 @@ def projections(
         titles: by the same keys; by default the names of structures.
     """
     if not frames:
-        return nothing("no network is stored with its weights")
-    titles = titles or {s: name for s, (name, _) in STRUCTURES.items()}
-    figure, axes = canvas(2, len(frames), 2.1 * len(frames) + 0.9, 5.1)
+        return look.nothing("no network is stored with its weights")
+    titles = titles or {s: seen.name for s, seen in look.STRUCTURES.items()}
+    figure, axes = look.canvas(2, len(frames), 2.1 * len(frames) + 0.9, 5.1)
     for column, (structure, frame) in enumerate(frames.items()):
         upper, lower = axes[0, column], axes[1, column]
         for positive, (_, colour) in sorted(POLARITY.items()):
@@ -162,7 +126,7 @@ def projections(
                           rasterized=True)  # fmt: skip
         colours = [CLASSES[int(c) % len(CLASSES)] for c in frame["true_class"]]
         lower.scatter(frame["x"], frame["y"], s=3, c=colours, lw=0, alpha=0.8, rasterized=True)
-        upper.set_title(f"{titles[structure]}\n\n", fontsize=8.5, loc="center", wrap=True)
+        upper.set_title(f"{titles[structure]}\n\n", fontsize=8.5, wrap=True)
         upper.text(0.5, 1.01, captions[structure], transform=upper.transAxes, ha="center",
                    va="bottom", fontsize=6.5, color="0.35")  # fmt: skip
         for axis in (upper, lower):
@@ -172,20 +136,17 @@ def projections(
                 spine.set(visible=True, color="0.8")
     axes[0, 0].set_ylabel("by polarity")
     axes[1, 0].set_ylabel("by true class")
-    polarity = [plt.Line2D([], [], marker="o", ls="", color=c, label=n) for n, c in
-                POLARITY.values()]  # fmt: skip
     count = int(max(frame["true_class"].max() for frame in frames.values())) + 1
     more = ", …" if count > 2 * len(CLASSES) else ""
     alike = [", ".join(map(str, range(i, min(count, 2 * len(CLASSES)), len(CLASSES)))) + more
              for i in range(min(count, len(CLASSES)))]  # fmt: skip
-    classes = [plt.Line2D([], [], marker="o", ls="", color=c, label=text)
-               for c, text in zip(CLASSES, alike, strict=False)]  # fmt: skip
-    handles = [*polarity, *classes]
-    figure.legend(handles=handles, loc="outside lower center", fontsize=8, ncols=len(handles),
-                  frameon=False, handletextpad=0.1, columnspacing=0.9)  # fmt: skip
+    handles = [look.mark(name, colour=colour) for name, colour in POLARITY.values()]
+    handles += [look.mark(t, colour=c) for c, t in zip(CLASSES, alike, strict=False)]
+    look.below(figure, handles, len(handles), handletextpad=0.1, columnspacing=0.9)
     return figure
 
 
+@look.styled
 def persistence(frames: Mapping[str, pd.DataFrame]) -> Figure:
     """H0 lifetimes and H1 persistence diagrams of one network a structure.
 
@@ -195,21 +156,21 @@ def persistence(frames: Mapping[str, pd.DataFrame]) -> Figure:
         frames: by structure: ``dimension``, ``birth``, ``death``, ``points``.
     """
     if not frames:
-        return nothing("no network is stored with its weights")
-    figure, axes = canvas(1, 2, 8.6, 3.7)
+        return look.nothing("no network is stored with its weights")
+    figure, axes = look.canvas(1, 2, 8.6, 3.7)
     left, right = axes[0]
     largest = 0.0
     for structure, frame in frames.items():
-        name, colour = STRUCTURES[structure]
+        seen = look.STRUCTURES[structure]
         h0 = frame[(frame["dimension"] == 0) & np.isfinite(frame["death"])]["death"].to_numpy()
         unit = h0.max() if len(h0) and h0.max() > 0 else 1.0
         alive = np.sort(h0 / unit)[::-1]
         left.step(alive, np.arange(1, len(alive) + 1) / max(len(alive), 1), where="post",
-                  color=colour, lw=1.6, label=name)  # fmt: skip
+                  color=seen.colour, lw=1.6, label=seen.name)  # fmt: skip
         h1 = frame[(frame["dimension"] == 1) & np.isfinite(frame["death"])]
         if len(h1):
-            right.scatter(h1["birth"] / unit, h1["death"] / unit, s=14, color=colour, alpha=0.8,
-                          lw=0)  # fmt: skip
+            right.scatter(h1["birth"] / unit, h1["death"] / unit, s=14, color=seen.colour,
+                          alpha=0.8, lw=0)  # fmt: skip
             largest = max(largest, float((h1["death"] / unit).max()))
     left.set(
         xlabel="H0 lifetime / longest finite lifetime",
@@ -217,17 +178,17 @@ def persistence(frames: Mapping[str, pd.DataFrame]) -> Figure:
         xlim=(0, 1.02),
         ylim=(0, 1.02),
     )
-    left.set_title("connected components (H0)", fontsize=9.5)
+    left.set_title("connected components (H0)")
     edge = largest * 1.05 or 1.0
     right.plot([0, edge], [0, edge], color="0.6", lw=1)
     right.set(xlabel="birth / longest H0 lifetime", ylabel="death / longest H0 lifetime",
               xlim=(0, edge), ylim=(0, edge), aspect="equal")  # fmt: skip
-    right.set_title("loops (H1)", fontsize=9.5)
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3,
-                  fontsize=8, frameon=False)  # fmt: skip
+    right.set_title("loops (H1)")
+    look.below(figure, left.get_legend_handles_labels()[0])
     return figure
 
 
+@look.styled
 def structure_map(frame: pd.DataFrame) -> Figure:
     """The whole grid as a map of measured structures; a fainter cell has a smaller margin, a cross
     marks where the paper states another structure.
@@ -235,32 +196,21 @@ def structure_map(frame: pd.DataFrame) -> Figure:
     Args:
         frame: factors, ``structure``, ``margin``, ``family``, ``stated``; one data set and seed.
     """
-    figure, axes = canvas(1, 1, 8.2, 5.1)
+    figure, axes = look.canvas(1, 1, 8.2, 5.1)
     axis = axes[0, 0]
-    margins = grid_table(frame, "margin")
-    lookup = {
-        ((r["norm"], r["aggregation"], r["inhibition"]), (r["probability"], r["activation"])): r
-        for r in frame.to_dict("records")
-    }
+    margins = look.grid_table(frame, "margin")
     strongest = max(float(np.nanmax(margins.to_numpy())), 1e-9)
-    for (y, row), (x, column) in product(enumerate(margins.index), enumerate(margins.columns)):
-        if (found := lookup.get((row, column))) is None:
-            continue
-        colour = STRUCTURES.get(str(found["structure"]), STRUCTURES["unclear"])[1]
+    for (x, y), same in look.cells(frame, margins):
+        found = same.iloc[-1]
+        colour = look.STRUCTURES.get(found["structure"], look.STRUCTURES["unclear"]).colour
         strength = 0.35 + 0.65 * min(max(np.nan_to_num(found["margin"]) / strongest, 0), 1) ** 0.5
         cell = plt.Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, color=colour, alpha=strength, lw=0)
         axis.add_patch(cell)
         if found["stated"] and found["family"] != found["structure"]:
             axis.plot(x + 0.5, y + 0.5, marker="x", color="black", ms=6, mew=1.3)
     axis.set(xlim=(0, margins.shape[1]), ylim=(len(margins), 0))
-    label_grid(axis, margins)
-    for spine in axis.spines.values():
-        spine.set_visible(False)
-    handles: list[Any] = [
-        plt.Rectangle((0, 0), 1, 1, color=c, label=n) for n, c in STRUCTURES.values()
-    ]
-    handles += [
-        plt.Line2D([], [], marker="x", ls="", color="black", label="the paper states another")
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    look.label_grid(axis, margins)
+    axis.spines[:].set_visible(False)
+    handles = [look.patch(seen.name, seen.colour) for seen in look.STRUCTURES.values()]
+    look.below(figure, [*handles, look.mark("the paper states another", "x", "black")])
     return figure

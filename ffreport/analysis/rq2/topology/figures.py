@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram
 
-from ffreport.analysis.look import canvas, interval, mark, nothing
-from ffreport.analysis.rq2.figures.projections import FAMILIES, STRUCTURES
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from ffreport.analysis import look
 
 VIEWS = {"raw": "raw latents", "unit": "normalised latents", "filtered": "raw, filtered"}
 UNITS = {"raw": "RMS lengths of a latent", "unit": "lengths of a latent"}
-SHORT = {
-    "original": "Original\nFFA",
-    "sigmoid-activated": "Sigmoid-\nactivated FFA",
-    "perturbation": "Perturbation-\nbased FFA",
-    "sigmoid-polar": "Sigmoid-prob.\nPolar-FFA",
-    "symmetric-polar": "Symmetric\nPolar-FFA",
-    "unclear": "no rule\nfits",
-    "not in the paper": "not in the\npaper",
-}
 NO_PROTOTYPE = "none of the prototypes of the paper's structures"
 BEFORE, AFTER = "#999999", "#0072B2"
 
 
+@look.styled
 def diagrams(frames: Mapping[str, pd.DataFrame], captions: Mapping[str, str]) -> Figure:
     """Persistence diagrams of one network a structure: distribution of H0 deaths above, H1 below.
 
@@ -40,8 +29,8 @@ def diagrams(frames: Mapping[str, pd.DataFrame], captions: Mapping[str, str]) ->
         captions: by structure, what is shown, in two lines.
     """
     if not frames:
-        return nothing(NO_PROTOTYPE)
-    figure, axes = canvas(2, len(frames), 2.05 * len(frames) + 0.6, 4.9)
+        return look.nothing(NO_PROTOTYPE)
+    figure, axes = look.canvas(2, len(frames), 2.05 * len(frames) + 0.6, 4.9)
     finite = {s: f[np.isfinite(f["death"])] for s, f in frames.items()}
     every = pd.concat(list(finite.values()))
     last, edge = (
@@ -50,7 +39,7 @@ def diagrams(frames: Mapping[str, pd.DataFrame], captions: Mapping[str, str]) ->
     )
     for column, (structure, frame) in enumerate(finite.items()):
         upper, lower = axes[0, column], axes[1, column]
-        name, colour = SHORT[structure], STRUCTURES[structure][1]
+        _, _, name, colour, _ = look.STRUCTURES[structure]
         deaths = frame.loc[frame["dimension"] == 0, "death"].to_numpy()
         if len(deaths):
             upper.hist(deaths, bins=np.linspace(0, last, 41), color=colour, alpha=0.85)
@@ -67,7 +56,7 @@ def diagrams(frames: Mapping[str, pd.DataFrame], captions: Mapping[str, str]) ->
         lower.fill_between(certain, certain, certain + 4 * radius, color="0.93", lw=0)
         lower.scatter(loops["birth"], loops["death"], s=9, color=colour, alpha=0.75, lw=0)
         lower.set(xlim=(0, edge), ylim=(0, edge), aspect="equal")
-        upper.set_title(f"{name}\n\n", fontsize=8.5, loc="center")
+        upper.set_title(f"{name}\n\n", fontsize=8.5)
         upper.text(0.5, 1.02, captions[structure], transform=upper.transAxes, ha="center",
                    va="bottom", fontsize=5.8, color="0.35")  # fmt: skip
         upper.set_xlabel("death of a component", fontsize=8)
@@ -76,11 +65,11 @@ def diagrams(frames: Mapping[str, pd.DataFrame], captions: Mapping[str, str]) ->
         axis.sharey(axes[0, 0] if axis in axes[0] else axes[1, 0])
     axes[0, 0].set_ylabel("components")
     axes[1, 0].set_ylabel("death of a loop")
-    band = plt.Rectangle((0, 0), 1, 1, color="0.9", label="shorter than four covering radii")
-    figure.legend(handles=[band], loc="outside lower center", fontsize=7.5, frameon=False)
+    look.below(figure, [look.patch("shorter than four covering radii", "0.9")], 1, fontsize=7.5)
     return figure
 
 
+@look.styled
 def survival(frames: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
     """Share of bars that live longer than a given length: H0 and H1, raw and normalised.
 
@@ -88,33 +77,33 @@ def survival(frames: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
         frames: by view, then by structure, of ``networks.homology``.
     """
     if not all(frames.values()):
-        return nothing(NO_PROTOTYPE)
-    figure, axes = canvas(2, len(frames), 8.2, 5.6)
+        return look.nothing(NO_PROTOTYPE)
+    figure, axes = look.canvas(2, len(frames), 8.2, 5.6)
     for column, (view, of) in enumerate(frames.items()):
         for dimension, axis in enumerate(axes[:, column]):
             for structure, frame in of.items():
-                name, colour = STRUCTURES[structure]
+                seen = look.STRUCTURES[structure]
                 part = frame[(frame["dimension"] == dimension) & np.isfinite(frame["death"])]
                 length = np.sort((part["death"] - part["birth"]).to_numpy())[::-1]
                 if len(length) == 0:
                     continue
                 share = np.arange(1, len(length) + 1) / len(length)
-                axis.step(np.r_[length, 0], np.r_[share, 1], where="post", color=colour, lw=1.5,
-                          label=name)  # fmt: skip
+                axis.step(np.r_[length, 0], np.r_[share, 1], where="post", color=seen.colour,
+                          lw=1.5, label=seen.name)  # fmt: skip
             axis.set(yscale="log", xlim=(0, None), ylim=(None, 1.15))
             axis.minorticks_off()
             axis.set_xlabel(f"lifetime ({UNITS[view]})", fontsize=8)
-            axis.set_title(f"H{dimension}, {VIEWS[view]}", fontsize=9.5)
-            axis.grid(color="0.93")
+            axis.set_title(f"H{dimension}, {VIEWS[view]}")
+            look.grid(axis)
         axes[0, column].sharey(axes[0, 0])
     for axis in axes[:, 0]:
         axis.set_ylabel("bars that live longer (share)", fontsize=8.5)
-    handles = [mark(STRUCTURES[s][0], "", STRUCTURES[s][1], ls="-", lw=1.8)
-               for s in next(iter(frames.values()))]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    drawn = [look.STRUCTURES[s] for s in next(iter(frames.values()))]
+    look.below(figure, [look.line(s.name, s.colour, lw=1.8) for s in drawn])
     return figure
 
 
+@look.styled
 def distance_map(
     table: pd.DataFrame, tree: np.ndarray, labels: pd.DataFrame, title: str, unit: str
 ) -> Figure:
@@ -128,7 +117,7 @@ def distance_map(
         unit: what distances are measured in.
     """
     side = 0.165 * len(table) + 1.2
-    figure, axes = canvas(1, 4, side + 4.0, side + 1.5,
+    figure, axes = look.canvas(1, 4, side + 4.0, side + 1.5,
                           width_ratios=[0.22 * side, 0.14, 0.14, side])  # fmt: skip
     branches, family, structure, heat = axes[0]
     with plt.rc_context({"lines.linewidth": 0.9}):
@@ -147,24 +136,24 @@ def distance_map(
     for axis, column, name in ((family, "family", "paper's family"),
                                (structure, "structure", "measured")):  # fmt: skip
         for row, key in enumerate(keys):
-            colour = FAMILIES.get(str(labels.loc[key, column]), FAMILIES["unclear"])[1]
+            of = str(labels.loc[key, column])
+            colour = look.FAMILIES.get(of, look.FAMILIES["unclear"]).colour
             axis.add_patch(plt.Rectangle((0, row - 0.5), 1, 1, color=colour, lw=0))
         axis.set(xlim=(0, 1), ylim=(len(keys) - 0.5, -0.5), xticks=[], yticks=[])
         axis.text(0.5, 1.01, name, rotation=90, ha="center", va="bottom", fontsize=7,
                   transform=axis.transAxes)  # fmt: skip
-        for spine in axis.spines.values():
-            spine.set_visible(False)
-    heat.set_title(title, fontsize=9.5)
+        axis.spines[:].set_visible(False)
+    heat.set_title(title)
     bar = figure.colorbar(picture, ax=heat, orientation="horizontal", pad=0.02, aspect=40,
                           shrink=0.8)  # fmt: skip
     bar.set_label(f"distance ({unit})", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     used = [*dict.fromkeys([*labels.loc[keys, "family"], *labels.loc[keys, "structure"]])]
-    figure.legend(handles=_patches(used), loc="outside lower center", ncols=3, fontsize=8,
-                  frameon=False)  # fmt: skip
+    look.below(figure, _patches(used))
     return figure
 
 
+@look.styled
 def images(h0: np.ndarray, h1: np.ndarray, structures: list[str]) -> Figure:
     """Persistence images of one network a structure: H0 as a profile, H1 as an image.
 
@@ -173,8 +162,8 @@ def images(h0: np.ndarray, h1: np.ndarray, structures: list[str]) -> Figure:
         h1: [structures, births, lifetimes], over shared ranges.
     """
     if not structures:
-        return nothing(NO_PROTOTYPE)
-    figure, axes = canvas(2, len(structures), 1.9 * len(structures) + 0.8, 4.1,
+        return look.nothing(NO_PROTOTYPE)
+    figure, axes = look.canvas(2, len(structures), 1.9 * len(structures) + 0.8, 4.1,
                           gridspec_kw={"height_ratios": [1, 1.7]})  # fmt: skip
     top = float(h1.max()) or 1.0
     picture = None
@@ -182,10 +171,10 @@ def images(h0: np.ndarray, h1: np.ndarray, structures: list[str]) -> Figure:
         upper, lower = axes[0, column], axes[1, column]
         profile = h0[column].sum(axis=0)
         upper.fill_between(np.linspace(0, 1, len(profile)), profile, step="mid",
-                           color=STRUCTURES[structure][1], lw=0)  # fmt: skip
+                           color=look.STRUCTURES[structure].colour, lw=0)  # fmt: skip
         upper.set(xlim=(0, 1), ylim=(0, None), yticks=[])
         upper.set_xlabel("lifetime / longest", fontsize=7.5)
-        upper.set_title(SHORT[structure], fontsize=8.5, loc="center")
+        upper.set_title(look.STRUCTURES[structure].tick, fontsize=8.5)
         roots = (h1[column].clip(min=0) / top).T ** 0.5
         picture = lower.imshow(roots, origin="lower", cmap="cividis", vmin=0,
                                vmax=1, aspect="auto", extent=(0, 1, 0, 1))  # fmt: skip
@@ -202,14 +191,15 @@ def images(h0: np.ndarray, h1: np.ndarray, structures: list[str]) -> Figure:
     return figure
 
 
+@look.styled
 def entropy(frame: pd.DataFrame) -> Figure:
     """Persistence entropy by measured structure: networks, and means with 95 % t intervals.
 
     Args:
         frame: of ``networks.summary``.
     """
-    figure, axes = canvas(2, 2, 9.6, 5.4)
-    there = [s for s in STRUCTURES if (frame["structure"] == s).any()]
+    figure, axes = look.canvas(2, 2, 9.6, 5.4)
+    there = [s for s in look.STRUCTURES if (frame["structure"] == s).any()]
     draw = np.random.default_rng(0)
     for row, homology in enumerate(("H0", "H1")):
         for column, view in enumerate(("raw", "unit")):
@@ -217,33 +207,34 @@ def entropy(frame: pd.DataFrame) -> Figure:
             part = frame[(frame["homology"] == homology) & (frame["view"] == view)]
             for place, structure in enumerate(there):
                 values = part.loc[part["structure"] == structure, "entropy"].dropna()
-                dots(axis, place, values, STRUCTURES[structure][1], draw)
+                dots(axis, place, values, look.STRUCTURES[structure].colour, draw)
             if homology == "H0" and len(part):
                 axis.axhline(part["largest_entropy"].max(), color="0.5", lw=0.9, ls="--")
-            axis.set_xticks(range(len(there)), [SHORT[s] for s in there], fontsize=6.5)
-            axis.set_xlim(-0.6, len(there) - 0.4)
-            axis.set_title(f"{homology}, {VIEWS[view]}", fontsize=9.5)
-            axis.grid(axis="y", color="0.93")
+            look.places(axis, [look.STRUCTURES[s].tick for s in there], fontsize=6.5)
+            axis.set_title(f"{homology}, {VIEWS[view]}")
+            look.grid(axis, "y")
         axes[row, 0].set_ylabel("persistence entropy (nats)")
-    handles = [mark("a network", "o", "0.45", ms=4), mark("mean, 95 % interval", "_", "black"),
-               mark("largest possible", "", "0.5", ls="--")]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    handles = [look.mark("a network", "o", "0.45", ms=4),
+               look.mark("mean, 95 % interval", "_", "black"),
+               look.line("largest possible", "0.5", ls="--")]  # fmt: skip
+    look.below(figure, handles)
     return figure
 
 
+@look.styled
 def filtering(frame: pd.DataFrame) -> Figure:
     """What DBSCAN's filter removes, and changes in entropy and longest lifetime.
 
     Args:
         frame: of ``networks.filter_effect``.
     """
-    figure, axes = canvas(1, 3, 9.4, 0.17 * frame["key"].nunique() + 1.6, sharey=True)
+    figure, axes = look.canvas(1, 3, 9.4, 0.17 * frame["key"].nunique() + 1.6, sharey=True)
     h0 = frame[frame["homology"] == "H0"].sort_values("removed", ignore_index=True)
     place = {key: i for i, key in enumerate(h0["key"])}
     axes[0, 0].barh(range(len(h0)), 100 * h0["removed"],
-                    color=[STRUCTURES[s][1] for s in h0["structure"]])  # fmt: skip
+                    color=[look.STRUCTURES[s].colour for s in h0["structure"]])  # fmt: skip
     axes[0, 0].set(xlabel="latents (%)", ylim=(-0.7, len(h0) - 0.3))
-    axes[0, 0].set_title("removed", fontsize=9.5)
+    axes[0, 0].set_title("removed")
     axes[0, 0].set_yticks(range(len(h0)), h0["configuration"], fontsize=6.5)
     for axis, column, title, label in (
         (axes[0, 1], "entropy", "persistence entropy", "nats"),
@@ -257,17 +248,15 @@ def filtering(frame: pd.DataFrame) -> Figure:
             axis.scatter(before, y, marker=marker, s=17, facecolors="white", edgecolors=BEFORE,
                          lw=1, zorder=3)  # fmt: skip
             axis.scatter(after, y, marker=marker, s=15, color=AFTER, lw=0, zorder=4)
-        axis.set_title(title, fontsize=9.5)
+        axis.set_title(title)
         axis.set_xlabel(label)
         axis.set_xlim(left=0)
-        axis.grid(axis="y", color="0.95")
-        axis.set_axisbelow(True)
+        look.grid(axis, "y")
     handles = _patches([*h0["structure"]])
-    handles += [mark("H0, all latents", "o", BEFORE, mfc="white", ms=5),
-                mark("H0, filtered", "o", AFTER, ms=5),
-                mark("H1, all latents", "^", BEFORE, mfc="white", ms=5),
-                mark("H1, filtered", "^", AFTER, ms=5)]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7.5, frameon=False)
+    for homology, marker in (("H0", "o"), ("H1", "^")):
+        handles += [look.mark(f"{homology}, all latents", marker, BEFORE, mfc="white", ms=5),
+                    look.mark(f"{homology}, filtered", marker, AFTER, ms=5)]  # fmt: skip
+    look.below(figure, handles, 4, fontsize=7.5)
     return figure
 
 
@@ -276,12 +265,11 @@ def dots(
 ) -> None:
     """Single values, jittered, and beside them their mean with its 95 % t interval (the mean alone
     where there is one value), within ``room`` around a place on the x axis."""
-    axis.set_axisbelow(True)
     if values.empty:
         return
     x = place + room * (draw.uniform(-0.2, 0.2, len(values)) - 0.25)
     axis.scatter(x, values, s=13, color=colour, alpha=0.6, lw=0)
-    mean, half = interval(values)
+    mean, half = look.interval(values)
     x_mean = place + 0.3 * room
     axis.hlines(mean, x_mean - 0.13 * room, x_mean + 0.13 * room, color="black", lw=1.6)
     if len(values) > 1:
@@ -289,5 +277,5 @@ def dots(
 
 
 def _patches(structures: list[str]) -> list[Any]:
-    looks = [look for structure, look in FAMILIES.items() if structure in structures]
-    return [plt.Rectangle((0, 0), 1, 1, color=colour, label=name) for name, colour in looks]
+    seen = [found for structure, found in look.FAMILIES.items() if structure in structures]
+    return [look.patch(found.name, found.colour) for found in seen]

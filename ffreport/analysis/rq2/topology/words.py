@@ -11,6 +11,7 @@ import pandas as pd
 from ffreport.analysis.rq2.topology import homology as topology
 from ffreport.analysis.rq2.topology.networks import TAXONOMIES, diagram
 from ffreport.analysis.stats import t_interval
+from ffreport.base.words import count
 
 
 def prototypes(frames: Mapping[str, pd.DataFrame]) -> str:
@@ -89,7 +90,9 @@ def entropies(frame: pd.DataFrame) -> str:
     for structure, group in part.groupby("structure"):
         low, high = t_interval(group["entropy"])
         span = f", interval {low:.2f} to {high:.2f}" if len(group) > 1 else ""
-        found.append(f"{structure} {group['entropy'].mean():.2f} ({_networks(len(group))}{span})")
+        found.append(
+            f"{structure} {group['entropy'].mean():.2f} ({count(len(group), 'network')}{span})"
+        )
     top = part["largest_entropy"].max()
     return f"Mean H0 entropy in nats, of at most {top:.2f}: " + "; ".join(found) + "."
 
@@ -120,7 +123,3 @@ def _changed(frame: pd.DataFrame, homology: str, column: str) -> str:
     span = f" (mean {show(change.mean())}, interval {show(low)} to {show(high)})"
     what = "persistence entropy" if column == "entropy" else "longest lifetime"
     return f"{homology}'s {what} changes by {show(change.median())} in the median network{span}."
-
-
-def _networks(count: int) -> str:
-    return f"{count} network{'s' * (count != 1)}"

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from ffreport.analysis.look import DATASETS, canvas, interval, nothing
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ffreport.analysis import look
 
 PIXELS = {"unit": "pixels in [0, 1]", "standardised": "standardised pixels"}
 COLOUR = {"unit": "#009E73", "standardised": "#CC79A7"}
@@ -20,6 +15,7 @@ NUMBERED = 20  # classes whose influences can be read as numbers
 WIDTH_COLOURS = ["#56B4E9", "#0072B2", "#004466", "#000000"]
 
 
+@look.styled
 def by_class(frames: dict[str, pd.DataFrame]) -> Figure:
     """Who pushes whom: the mean influence of a class's data (columns) on another's (rows), in
     thousandths of all energy; blue makes sparser, orange denser.
@@ -27,7 +23,7 @@ def by_class(frames: dict[str, pd.DataFrame]) -> Figure:
     Args:
         frames: by data set, of ``geometry.by_class``.
     """
-    figure, axes = canvas(len(frames), 2, 8.2, 3.7 * len(frames) + 0.3)
+    figure, axes = look.canvas(len(frames), 2, 8.2, 3.7 * len(frames) + 0.3)
     for row, (dataset, frame) in zip(axes, frames.items(), strict=True):
         for axis, (scale, words) in zip(row, PIXELS.items(), strict=True):
             part = frame[frame["pixels"] == scale]
@@ -39,7 +35,7 @@ def by_class(frames: dict[str, pd.DataFrame]) -> Figure:
                           color="white" if abs(value) > 0.7 * limit else "black")  # fmt: skip
             ticks = range(0, len(table), -(-len(table) // NUMBERED))
             obtuse = 100 * part["obtuse"].mean()
-            axis.set_title(f"{DATASETS.get(dataset, dataset)}, {words}: "
+            axis.set_title(f"{look.level('dataset', dataset).name}, {words}: "
                            f"{obtuse:.1f} % obtuse pairs", fontsize=8.5)  # fmt: skip
             axis.set(xlabel="class that pushes", ylabel="class that is pushed",
                      xticks=ticks, yticks=ticks)  # fmt: skip
@@ -51,13 +47,14 @@ def by_class(frames: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
+@look.styled
 def margins(frames: dict[str, pd.DataFrame]) -> Figure:
     """Distribution of Theorem 1's margin over the data; what lies left of zero violates it.
 
     Args:
         frames: by data set, of ``geometry.margins``.
     """
-    figure, axes = canvas(1, len(frames), 4.2 * len(frames), 3.2)
+    figure, axes = look.canvas(1, len(frames), 4.2 * len(frames), 3.2)
     for axis, (dataset, frame) in zip(axes[0], frames.items(), strict=True):
         low, high = frame["margin"].min(), frame["margin"].max()
         bins = np.linspace(min(low, 0), high, 80)
@@ -68,12 +65,13 @@ def margins(frames: dict[str, pd.DataFrame]) -> Figure:
                       label=f"{PIXELS[str(scale)]}: {share:.3g} % violate")  # fmt: skip
         axis.axvline(0, color=RESISTS, lw=1.2)
         axis.set(xlabel="margin Σⱼ ‖xⱼ‖² κ(θᵢⱼ) / Σⱼ ‖xⱼ‖²", ylabel="training images (%)")
-        axis.set_title(DATASETS.get(dataset, dataset))
+        axis.set_title(look.level("dataset", dataset).name)
         axis.set_ylim(top=1.25 * axis.get_ylim()[1])  # room for the legend
         axis.legend(fontsize=7, frameon=True, edgecolor="none", framealpha=0.9, loc="upper left")
     return figure
 
 
+@look.styled
 def gallery(images: np.ndarray, titles: list[str]) -> Figure:
     """Some images in rows of eight, each with its title above.
 
@@ -81,10 +79,10 @@ def gallery(images: np.ndarray, titles: list[str]) -> Figure:
         images: [k, rows, columns]; titles: k.
     """
     if len(images) == 0:
-        return nothing("no datum violates the inequality")
+        return look.nothing("no datum violates the inequality")
     columns = min(8, len(images))
     rows = -(-len(images) // columns)
-    figure, axes = canvas(rows, columns, 1.1 * columns, 1.4 * rows)
+    figure, axes = look.canvas(rows, columns, 1.1 * columns, 1.4 * rows)
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, image, title in zip(axes.flat, images, titles, strict=False):
@@ -93,6 +91,7 @@ def gallery(images: np.ndarray, titles: list[str]) -> Figure:
     return figure
 
 
+@look.styled
 def constructed(frame: pd.DataFrame) -> Figure:
     """Theorem 1 on data of which all pairs have the same angle: predicted (left) and what a step
     did (right), with 95 % t intervals over layers.
@@ -100,13 +99,13 @@ def constructed(frame: pd.DataFrame) -> Figure:
     Args:
         frame: of ``geometry.constructed``.
     """
-    figure, axes = canvas(1, 2, 8.2, 3.3, sharey=True)
+    figure, axes = look.canvas(1, 2, 8.2, 3.3, sharey=True)
     titles = {"satisfied": "the inequality holds", "rose": "sparsity rose in the step"}
     for axis, (column, title) in zip(axes[0], titles.items(), strict=True):
         ends = frame["cosine"].min(), frame["cosine"].max()
         axis.plot([ends[0], 0, 0, ends[1]], [0, 0, 100, 100], color="0.55", lw=1.4, ls=":")
         for colour, (_, part) in zip(WIDTH_COLOURS, frame.groupby("width"), strict=False):
-            found = [interval(100 * p[column]) for _, p in part.groupby("cosine")]
+            found = [look.interval(100 * p[column]) for _, p in part.groupby("cosine")]
             axis.errorbar(sorted(part["cosine"].unique()), [m for m, _ in found],
                           [h for _, h in found], color=colour, marker="o", ms=3, lw=1.4,
                           capsize=2)  # fmt: skip
@@ -115,7 +114,6 @@ def constructed(frame: pd.DataFrame) -> Figure:
         axis.set_title(title)
     axes[0, 0].set_ylabel("data (%)")
     widths = zip(WIDTH_COLOURS, sorted(frame["width"].unique()), strict=False)
-    handles = [plt.Line2D([], [], color=c, marker="o", ms=3, label=f"width {w}") for c, w in widths]
-    handles.append(plt.Line2D([], [], color="0.55", ls=":", label="infinite width"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=8, frameon=False)
+    handles = [look.line(f"width {w}", c, marker="o", ms=3) for c, w in widths]
+    look.below(figure, [*handles, look.line("infinite width", "0.55", ls=":")], 5)
     return figure

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from ffreport.analysis.look import canvas, whole_numbers
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ffreport.analysis import look
 
 SIDE = {"positive": "#0072B2", "negative": "#D55E00"}
 STUDY = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A800"]
 
 
+@look.styled
 def shares(epochs: pd.DataFrame) -> Figure:
     """Share that satisfies Theorem 2 and share whose sparsity really rose, over training.
 
@@ -28,7 +25,7 @@ def shares(epochs: pd.DataFrame) -> Figure:
     studies = list(dict.fromkeys(epochs["study"]))
     columns = min(4, len(studies))
     rows = -(-len(studies) // columns)
-    figure, axes = canvas(rows, columns, 2.4 * columns + 0.6, 2.5 * rows + 0.9, sharey=True)
+    figure, axes = look.canvas(rows, columns, 2.4 * columns + 0.6, 2.5 * rows + 0.9, sharey=True)
     for axis in axes.flat[len(studies) :]:
         axis.set_axis_off()
     second = epochs[(epochs["theorem"] == 2) & (epochs["layer"] == 1)]
@@ -42,19 +39,20 @@ def shares(epochs: pd.DataFrame) -> Figure:
                           marker="o", ms=3)  # fmt: skip
         axis.set_title(textwrap.fill(study, 30), fontsize=8)
         axis.set(xlabel="epoch (0: before training)", ylim=(-2, 102))
-        whole_numbers(axis)
+        look.whole_numbers(axis)
     for axis in axes[:, 0]:
         axis.set_ylabel("share of data (%)")
-    handles = [plt.Line2D([], [], color=c, lw=1.7, label=f"{s} data") for s, c in SIDE.items()]
+    handles = [look.line(f"{s} data", c, lw=1.7) for s, c in SIDE.items()]
     handles += [
-        plt.Line2D([], [], color="0.3", lw=1.7, label="inequality satisfied"),
-        plt.Line2D([], [], color="0.3", lw=1.7, ls="--", label="sparsity rose in the step"),
-        plt.Line2D([], [], color="0.65", lw=1, ls=":", label="published: above 50 %"),
+        look.line("inequality satisfied", lw=1.7),
+        look.line("sparsity rose in the step", lw=1.7, ls="--"),
+        look.line("published: above 50 %", "0.65", lw=1, ls=":"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    look.below(figure, handles)
     return figure
 
 
+@look.styled
 def margin_against_change(samples: pd.DataFrame) -> Figure:
     """Measured change of sparsity over the first-order prediction, a point a datum and step.
 
@@ -62,7 +60,7 @@ def margin_against_change(samples: pd.DataFrame) -> Figure:
         samples: ``side``, ``first_order`` and ``change`` of Hoyer sparsity.
     """
     sides = [s for s in SIDE if s in set(samples["side"])]
-    figure, axes = canvas(1, len(sides), 3.9 * len(sides) + 0.4, 3.9)
+    figure, axes = look.canvas(1, len(sides), 3.9 * len(sides) + 0.4, 3.9)
     for axis, side in zip(axes[0], sides, strict=True):
         part = samples[samples["side"] == side].dropna(subset=["first_order", "change"])
         scale = float(np.quantile(part[["first_order", "change"]].abs(), 0.995)) or 1e-12
@@ -89,17 +87,18 @@ def margin_against_change(samples: pd.DataFrame) -> Figure:
             xlabel=f"change predicted to first order ({unit})",
             ylabel=f"measured change of sparsity ({unit})",
         )  # fmt: skip
-        axis.set_title(f"{side} data, {len(part):,} checks", fontsize=9.5)
+        axis.set_title(f"{side} data, {len(part):,} checks")
     return figure
 
 
+@look.styled
 def sparsity_over_training(epochs: pd.DataFrame) -> Figure:
     """Mean Hoyer sparsity of positive and negative latents at the start of each epoch's steps.
 
     Args:
         epochs: as in ``shares``.
     """
-    figure, axes = canvas(1, 2, 8.4, 3.2, sharey=True)
+    figure, axes = look.canvas(1, 2, 8.4, 3.2, sharey=True)
     part = epochs[(epochs["quantity"] == "sparsity") & (epochs["theorem"] == 2)]
     for axis, side in zip(axes[0], SIDE, strict=True):
         for number, study in enumerate(dict.fromkeys(part["study"])):
@@ -109,16 +108,16 @@ def sparsity_over_training(epochs: pd.DataFrame) -> Figure:
                 curve["epoch"], curve["value"], color=colour, ls=dash, lw=1.8, marker="o", ms=3,
                 label=study,
             )  # fmt: skip
-        axis.set_title(f"{side} data", fontsize=9.5)
+        axis.set_title(f"{side} data")
         axis.set(xlabel="epoch (0: before training)")
-        whole_numbers(axis)
+        look.whole_numbers(axis)
         axis.grid(axis="y", color="0.92")
     axes[0, 0].set_ylabel("mean Hoyer sparsity of h")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2,
-                  fontsize=8, frameon=False)  # fmt: skip
+    look.below(figure, axes[0, 0].get_legend_handles_labels()[0], 2)
     return figure
 
 
+@look.styled
 def kappa_curve(theta: np.ndarray, kappa: np.ndarray, angles: pd.DataFrame) -> Figure:
     """κ(θ) above, and below where the pairs of a data set lie.
 
@@ -127,7 +126,7 @@ def kappa_curve(theta: np.ndarray, kappa: np.ndarray, angles: pd.DataFrame) -> F
         kappa: [K].
         angles: ``pixels`` (how they are scaled) and ``angle`` in radians, a pair a row.
     """
-    figure, axes = canvas(2, 1, 5.8, 4.8, sharex=True, height_ratios=[1.5, 1])
+    figure, axes = look.canvas(2, 1, 5.8, 4.8, sharex=True, height_ratios=[1.5, 1])
     upper, lower = axes[:, 0]
     degrees = np.degrees(theta)
     upper.axhline(0, color="0.5", lw=0.8)
@@ -147,5 +146,5 @@ def kappa_curve(theta: np.ndarray, kappa: np.ndarray, angles: pd.DataFrame) -> F
         )  # fmt: skip
     lower.set(xlabel="angle θ between two data (degrees)", ylabel="pairs (%)", xlim=(0, 180))
     lower.set_xticks(range(0, 181, 30))
-    lower.legend(loc="upper right", fontsize=8, frameon=False)
+    lower.legend(loc="upper right")
     return figure

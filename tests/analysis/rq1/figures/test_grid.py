@@ -8,7 +8,7 @@ import pytest
 mpl.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-from ffreport.analysis.look import PROBABILITY, origin_look  # noqa: E402
+from ffreport.analysis.look import origin_look  # noqa: E402
 from ffreport.analysis.rq1 import accuracy, contrasts
 from ffreport.analysis.rq1.figures import convergence_map, pairs  # noqa: E402
 from ffreport.analysis.rq1.figures import grid as plots_rq1
@@ -164,4 +164,3 @@ def test_convergence_marks_pairs_of_which_one_side_never_learned():
 def test_marks_tell_whose_results_they_are():
     styles = [origin_look(o, "red")["fillstyle"] for o in ("own", "shipped", contrasts.MIXED)]
     assert styles == ["full", "none", "left"]
-    assert set(PROBABILITY) == set(pairs.SHORT)

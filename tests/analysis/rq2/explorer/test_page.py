@@ -76,9 +76,11 @@ def test_colours_are_those_of_the_figures_and_differ_within_a_field(data):
         colours = [v["colour"] for v in field["values"]]
         assert len(set(colours)) == len(colours), field["name"]
     fields = {f["name"]: {v["value"]: v for v in f["values"]} for f in data["fields"]}
-    assert {p: v["colour"] for p, v in fields["probability"].items()} == look.PROBABILITY
+    assert {p: v["colour"] for p, v in fields["probability"].items()} == {
+        p: seen.colour for p, seen in look.LEVELS["probability"].items()
+    }
     for structure, value in fields["structure"].items():
-        assert (value["label"], value["colour"]) == projections.STRUCTURES[structure]
+        assert (value["label"], value["colour"]) == look.STRUCTURES[structure][::3]
     assert [v["place"] for v in fields["activation"].values()] == [0, 2]  # no sigmoid units
 
 
