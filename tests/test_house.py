@@ -21,7 +21,7 @@ from ffreport.study.study import read_profile
 ROOT = Path(__file__).parents[1]
 PRODUCT = ("ffcore", "ffreport")
 # Lines at most, as `git ls-files | xargs cat | wc -l` counts them.
-MOST = {"product": 28_500, "ffcore": 3_800, "tests": 20_500}
+MOST = {"product": 28_900, "ffcore": 3_900, "tests": 21_500}
 FLOOR, TOP_OF_FFCORE, LENGTH = 9, 12, 400
 
 
