@@ -25,7 +25,7 @@ def record(experiment, curve, stopped=False):
     epochs = len(curve) if not stopped else experiment.epochs
     return SimpleNamespace(
         planned=experiment, experiment=experiment.model_copy(update={"epochs": epochs}),
-        origin="own", history=lambda: pd.DataFrame({"epoch": range(1, len(curve) + 1),
+        origin="own", table=lambda _: pd.DataFrame({"epoch": range(1, len(curve) + 1),
                                                     "test_accuracy": fractions}),
         summary={"best": max(fractions), "last": fractions[-1], "selected": None,
                  "epochs": len(curve), "best_epoch": int(np.argmax(curve)) + 1, "stopped": stopped},
@@ -37,7 +37,7 @@ def accuracy(*pairs, **options):
     experiments, found = zip(*pairs, strict=True)
     study = SimpleNamespace(
         profile=SimpleNamespace(networks=lambda part: list(experiments)),
-        records=lambda part: list(found),
+        trained=lambda part: list(found),
     )
     return rq1.accuracy(study, **options)
 

@@ -130,7 +130,7 @@ def test_catalogue_tells_what_each_notebook_declares():
 def test_malformed_notebook_is_named_with_its_cell(tmp_path, cells, message):
     path = write(tmp_path, *cells)
     with pytest.raises(ReportError, match=rf"(?s){re.escape(str(path))}.*{message}"):
-        notebooks.catalogue(tmp_path)
+        notebooks.describe(path)
 
 
 def test_file_that_is_no_notebook_is_named(tmp_path):
