@@ -26,7 +26,7 @@ from tests.support.measured import VARIABLE, note
 # Quick ones that reach every dependency.
 QUICK = (
     "analysis/appendix/choices", "analysis/appendix/propositions", "analysis/appendix/shares",
-    "analysis/claims/ledger", "analysis/rq1/audit", "analysis/rq1/contrasts",
+    "analysis/rq1/accuracy", "analysis/rq1/audit", "analysis/rq1/contrasts",
     "analysis/rq1/convergence", "analysis/rq1/figures/grid", "analysis/rq1/words",
     "analysis/rq2/explorer/page", "analysis/rq2/measures", "analysis/rq2/structures",
     "analysis/rq2/topology/distances", "analysis/rq2/topology/figures",
