@@ -10,7 +10,6 @@ from packaging.requirements import Requirement
 
 from ffcore.errors import ConfigError
 from ffreport.base import home
-from ffreport.cli import main
 from ffreport.study import study
 from tests.rigs import environments
 from tests.rigs.environments import ROOT, oldest, requirements
@@ -60,10 +59,15 @@ def test_the_project_is_inside_of_the_installed_package_or_beside_it(tmp_path, m
     assert home.home() == inside
 
 
-def test_a_package_without_its_project_is_one_error(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(home, "INSIDE", tmp_path / "ffreport" / "project")
-    assert main.installed() == 1
-    assert capsys.readouterr().err.startswith("error: ")
+def test_a_package_without_its_project_is_one_error(tmp_path):
+    command = (
+        "import sys; from pathlib import Path; from ffreport.base import home\n"
+        f"home.INSIDE = Path({str(tmp_path / 'ffreport' / 'project')!r})\n"
+        "from ffreport.cli.main import installed; sys.exit(installed())"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1 and "\nerror: " in f"\n{done.stderr}", done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_results_of_an_installed_project_are_where_one_works(tmp_path, monkeypatch):
