@@ -99,15 +99,3 @@ def tiny(**changes) -> Experiment:
         probability="sigmoid", widths=(40, 32), epochs=2, batch_size=128, label_size=20, wta_k=5,
     )  # fmt: skip
     return make_experiment(**{**values, **changes})
-
-
-# The files that take minutes begin first: one that began last would keep one worker waiting.
-LONG = ("whole/test_pipeline", "cli/test_commands", "whole/test_determinism", "whole/test_plugins",
-        "whole/test_own_data", "compute/test_cluster", "analysis/claims/test_ledger",
-        "whole/test_tables", "pipeline/training/test_schedule", "base/test_code",
-        "whole/test_faults", "compute/test_pool", "pipeline/test_latents")  # fmt: skip
-
-
-def pytest_collection_modifyitems(items):
-    order = {Path(__file__).parent / f"{name}.py": place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: order.get(item.path, len(LONG)))

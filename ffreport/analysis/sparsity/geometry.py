@@ -139,7 +139,8 @@ def smallest(study: Study, dataset: str, count: int = 16) -> tuple[np.ndarray, l
     frame = margins(study, dataset)
     found = frame[frame["pixels"] == "standardised"].nsmallest(count, "margin")
     whole = study.dataset(dataset)
-    images = whole.train_images[found["index"].to_numpy()].numpy().reshape(-1, *whole.shape)
+    places = found["index"].to_numpy(copy=True)  # PyTorch wants an array that may be written
+    images = whole.train_images[places].numpy().reshape(-1, *whole.shape)
     if images.ndim == 4:  # channels first
         images = images.mean(axis=1)
     titles = [f"{r['label']}: {r['margin']:+.3f}" for r in found.to_dict("records")]
