@@ -18,6 +18,7 @@ from ffcore.errors import ConfigError, StoreError, unknown
 from ffreport.analysis import estimate
 from ffreport.analysis.claims.needs import Lack, Networks
 from ffreport.analysis.estimate import Estimate
+from ffreport.base.words import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -250,7 +251,7 @@ def plain(found: pd.DataFrame, here: Sequence[str] = ()) -> str:
             lines.append(paper)
         lines.append(f"  {claim}: {part['statement'].iloc[0]}")
         for number, r in zip(part.index, part.to_dict("records"), strict=True):
-            seeds = f"{r['seeds']} seed{'s' * (r['seeds'] != 1)}, " if r["seeds"] else ""
+            seeds = f"{count(r['seeds'], 'seed')}, " if r["seeds"] else ""
             because = f"; {r['because']}" if r["because"] else ""
             lines.append(
                 f"    {r['verdict']:13} {r['dataset']}: {measured(r)} {r['unit']}, claimed "
@@ -314,7 +315,7 @@ def _with_last(claim: Claim, one: Measured, verdict: str) -> str:
 
 
 def _needs(claim: Claim) -> str:
-    seeds = f"{claim.seeds} seed{'s' * (claim.seeds != 1)}" if claim.seeds else "no training"
+    seeds = count(claim.seeds, "seed") if claim.seeds else "no training"
     return seeds if claim.where == "anywhere" else f"{seeds}, published conditions"
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ffcore.config import FACTORS, AnyExperiment, Experiment
+from ffcore.config import AnyExperiment, Experiment
 from ffreport.analysis import published
 from ffreport.analysis.appendix import shares
 from ffreport.analysis.published import as_published
 from ffreport.analysis.rq2.latents import PROTOTYPES
+from ffreport.base.words import configuration
 from ffreport.study.profiles import PARTS, Profile
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _planned(networks: Networks, profile: Profile) -> dict[str, list[AnyExperime
         return {", ".join(dict.fromkeys(e.dataset for e in all_)): [*all_]} if all_ else {}
     if networks == "none":
         return {}
-    logs = {(r["dataset"], "-".join(r[f] for f in FACTORS))
+    logs = {(r["dataset"], configuration(r))
             for r in published.ten_seeds().to_dict("records")}  # fmt: skip
     configurations = {
         "prototypes": set(PROTOTYPES.values()), "spread": {name for _, name in logs},

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from ffreport.analysis.estimate import Estimate
-from ffreport.analysis.look import interval
 from ffreport.analysis.sparsity import conditions, theorems
 from ffreport.base.words import bullets, percent
 from ffreport.runs.results import SHIPPED
@@ -174,27 +173,6 @@ def law(frame: pd.DataFrame) -> str:
         "Share of data that became sparser in training steps of one ReLU layer, each datum in each "
         f"step counted once: {'; '.join(parts)}."
     )
-
-
-def seeds(study: Study) -> pd.DataFrame:
-    """Theorem 2 over seeds of the studies that vary them: means and 95 % t intervals.
-
-    Returns:
-        ``study``, ``side``, ``when``, ``seeds``, ``satisfied``, ``low``, ``high``, in percent.
-    """
-    frame, rows = conditions.sweep(study, "seed"), []
-    if frame.empty:
-        return pd.DataFrame()
-    for (of, side, when), part in frame[frame["layer"] == 1].groupby(
-        ["study", "side", "when"], sort=False
-    ):
-        mean, half = interval(part["satisfied"])
-        if len(part) < 2:
-            continue  # no interval
-        rows.append({"study": of, "side": side, "when": when, "seeds": len(part),
-                     "satisfied": mean, "low": max(0, mean - half),
-                     "high": min(100, mean + half)})  # fmt: skip
-    return pd.DataFrame(rows)
 
 
 def _by_study(frame: pd.DataFrame, say: Callable[[pd.DataFrame], str]) -> str:

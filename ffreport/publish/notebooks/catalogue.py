@@ -63,7 +63,7 @@ def catalogue(folder: Path) -> list[NotebookInfo]:
     if not folder.is_dir():
         raise ReportError(f"there is no folder of notebooks {folder}")
     paths = [p for p in sorted(folder.glob("*.ipynb")) if not p.name.startswith(".")]
-    found = [describe(path) for path in paths if not _stray(path)]
+    found = [info for path in paths if (info := _report(path))]
     owner: dict[str, str] = {}
     for info in found:
         for item in (*(f"figure {n}" for n in info.figures), *(f"table {n}" for n in info.tables)):
@@ -73,17 +73,20 @@ def catalogue(folder: Path) -> list[NotebookInfo]:
     return found
 
 
-@cache
-def _stray(path: Path) -> bool:
-    """Whether a notebook is no report; says so, once."""
+def _report(path: Path) -> NotebookInfo | None:
+    """What a notebook declares; None, and a word on it, where it is no report."""
     if not NAME.fullmatch(path.stem):
-        why = "a report's name has lowercase letters, digits and _ only"
-    elif not any("parameters" in cell["metadata"]["tags"] for cell in read(path)["cells"]):
-        why = "a report has a cell tagged 'parameters'"
-    else:
-        return False
+        return _left_out(path, "a report's name has lowercase letters, digits and _ only")
+    document = read(path)
+    if not any("parameters" in cell["metadata"]["tags"] for cell in document["cells"]):
+        return _left_out(path, "a report has a cell tagged 'parameters'")
+    return _declared(path, document)
+
+
+@cache
+def _left_out(path: Path, why: str) -> None:
+    """Say, once, that a notebook is none of the reports."""
     say(f"{plain(str(path))} is left out: {why}")
-    return True
 
 
 def describe(path: Path) -> NotebookInfo:
@@ -94,7 +97,10 @@ def describe(path: Path) -> NotebookInfo:
     """
     if not NAME.fullmatch(path.stem):
         raise ReportError(f"{path}: name the notebook with lowercase letters, digits and _")
-    document = read(path)
+    return _declared(path, read(path))
+
+
+def _declared(path: Path, document: dict[str, Any]) -> NotebookInfo:
     cells = document["cells"]
     named: dict[str, list[str]] = {"figure": [], "table": []}
     parameter_cells = []
